@@ -1,0 +1,212 @@
+"""Who may see and change what. The only module that looks at roles.
+
+Seeing follows the domain, changing follows rank. What somebody may not know of answers 404, what he sees but may not
+do answers 403. Every view asks here in its first line; forms take their choices from here too.
+"""
+
+from dataclasses import dataclass
+from enum import Enum
+
+from django.core.exceptions import PermissionDenied, ValidationError
+from django.db.models import Q, QuerySet
+from django.http import Http404
+from django.utils.translation import gettext as _
+
+from accounts.models import Mailbox, Role
+from domains import addresses
+from domains.models import Alias, Domain
+
+
+class To(Enum):
+    """What an actor wants to do with an object."""
+
+    SEE = "see"
+    RESET = "reset"  # password, second factor, lock and sessions of somebody else's mailbox
+    CHANGE = "change"  # create, change, delete mailboxes, aliases and quotas; a domain's description and default quota
+    GRANT = "grant"  # helpdesk or domain admin, for a domain
+    OWN = "own"  # create and delete domains, set their limits and transport, switch them on and off
+
+
+class OutOfReach(Http404):
+    """The object may exist, but not for this actor. Answered like any unknown name; a POST to it is audited."""
+
+
+@dataclass(frozen=True)
+class Rights:
+    """What a person's roles come to. `everywhere` holds the kinds of role that are not bound to a domain."""
+
+    server: bool = False
+    everywhere: frozenset[str] = frozenset()
+    admin: frozenset[str] = frozenset()
+    helpdesk: frozenset[str] = frozenset()
+
+    @property
+    def any(self) -> bool:
+        return self.server or bool(self.everywhere or self.admin or self.helpdesk)
+
+    def administers(self, domain: str) -> bool:
+        return self.server or Role.Kind.ADMIN in self.everywhere or domain in self.admin
+
+    def helps(self, domain: str) -> bool:
+        return self.administers(domain) or Role.Kind.HELPDESK in self.everywhere or domain in self.helpdesk
+
+    def covers(self, other: "Rights") -> bool:
+        """The other person holds no right that this one lacks."""
+        if other.server or Role.Kind.ADMIN in other.everywhere:
+            return self.server or (not other.server and Role.Kind.ADMIN in self.everywhere)
+        if Role.Kind.HELPDESK in other.everywhere and not (self.server or self.everywhere):
+            return False
+        return all(map(self.administers, other.admin)) and all(map(self.helps, other.helpdesk))
+
+    def within(self, column: str) -> Q:
+        """A filter for rows whose domain this person may see."""
+        if self.server or self.everywhere:
+            return Q()
+        return Q(**{f"{column}__in": self.admin | self.helpdesk})
+
+
+def rights(person: Mailbox) -> Rights:
+    """The rights of a person, read once for each loaded row: so a revoked right is gone with the next request."""
+    if not hasattr(person, "_rights"):
+        roles = list(person.roles.values_list("kind", "domain_id"))
+        person._rights = Rights(
+            server=person.is_superuser,
+            everywhere=frozenset(kind for kind, domain in roles if domain is None),
+            admin=frozenset(domain for kind, domain in roles if domain and kind == Role.Kind.ADMIN),
+            helpdesk=frozenset(domain for kind, domain in roles if domain and kind == Role.Kind.HELPDESK),
+        )
+    return person._rights
+
+
+# --- what may be seen ---------------------------------------------------------------------------------------
+
+
+def domains(actor: Mailbox, to: To = To.SEE) -> QuerySet[Domain]:
+    """The domains that the actor may see, or (To.CHANGE) in which he may make mailboxes and aliases."""
+    held = rights(actor)
+    if to is To.SEE or held.server or Role.Kind.ADMIN in held.everywhere:
+        return Domain.objects.filter(held.within("name"))
+    return Domain.objects.filter(name__in=held.admin)
+
+
+def mailboxes(actor: Mailbox) -> QuerySet[Mailbox]:
+    return Mailbox.objects.filter(rights(actor).within("domain_id"))
+
+
+def aliases(actor: Mailbox) -> QuerySet[Alias]:
+    return Alias.objects.filter(rights(actor).within("domain_id"))
+
+
+# --- one object, for one purpose ----------------------------------------------------------------------------
+
+
+def domain(actor: Mailbox, name: str, *, to: To) -> Domain:
+    found = domains(actor).filter(name=_key(addresses.parse_domain, name)).select_related("alias_of").first()
+    if found is None:
+        raise OutOfReach(_("There is no such domain."))
+    held = rights(actor)
+    if to in (To.CHANGE, To.GRANT) and not held.administers(found.name):
+        raise PermissionDenied(_("This is done by a domain admin of %s.") % found)
+    if to in (To.OWN, To.RESET) and not held.server:
+        raise PermissionDenied(_("This is done by a server admin."))
+    return found
+
+
+def mailbox(actor: Mailbox, email: str, *, to: To) -> Mailbox:
+    found = (
+        mailboxes(actor)
+        .filter(email=_key(addresses.parse_mailbox, email))
+        .select_related("domain", "usage")
+        .first()
+    )
+    if found is None:
+        raise OutOfReach(_("There is no such mailbox."))
+    if to is not To.SEE and not may(actor, to, found):
+        raise PermissionDenied(why_not(actor, to, found))
+    return found
+
+
+def alias(actor: Mailbox, source: str, *, to: To) -> list[Alias]:
+    """The rows of one alias, at least one; the mailbox that it shadows counts as changed with it."""
+    rows = list(
+        aliases(actor).filter(source=_key(addresses.parse_alias_source, source)).select_related("domain")
+    )
+    if not rows:
+        raise OutOfReach(_("There is no such alias."))
+    if to is not To.SEE:
+        source_of_alias(actor, rows[0].source)
+    return rows
+
+
+def source_of_alias(actor: Mailbox, source: str) -> None:
+    """Refuse (PermissionDenied) unless the actor may make or change an alias of this address.
+
+    An alias takes the mail of a mailbox of the same address, so it counts as changing that mailbox.
+    """
+    name = addresses.split(source)[1]
+    if not rights(actor).administers(name):
+        raise PermissionDenied(_("This is done by a domain admin of %s.") % addresses.to_unicode(name))
+    shadowed = Mailbox.objects.filter(email=source).first()
+    if shadowed and not may(actor, To.CHANGE, shadowed):
+        raise PermissionDenied(why_not(actor, To.CHANGE, shadowed))
+
+
+def may_change_alias(actor: Mailbox, source: str) -> bool:
+    try:
+        source_of_alias(actor, source)
+    except PermissionDenied:
+        return False
+    return True
+
+
+def server(actor: Mailbox) -> None:
+    """Refuse (PermissionDenied) all but server admins: creating domains, status, queue, configuration."""
+    if not rights(actor).server:
+        raise PermissionDenied(_("This is done by a server admin."))
+
+
+def staff(actor: Mailbox) -> None:
+    """Refuse (PermissionDenied) people without any role: lists are for those who look after others."""
+    if not rights(actor).any:
+        raise PermissionDenied(_("This page is for people who look after mailboxes."))
+
+
+def may(actor: Mailbox, to: To, target: Mailbox) -> bool:
+    """Changing follows rank: within the domain, and only people who hold no right that the actor lacks."""
+    held, theirs = rights(actor), rights(target)
+    if to is To.RESET:
+        if actor.pk == target.pk:  # the own password is changed with the current one
+            return False
+        if not theirs.any and held.helps(target.domain_id):
+            return True
+    return held.administers(target.domain_id) and held.covers(theirs)
+
+
+def why_not(actor: Mailbox, to: To, target: Mailbox) -> str:
+    if to is To.RESET and actor.pk == target.pk:
+        return _("Change your own password with the current one, on the page “Change your password”.")
+    if rights(target).any and rights(actor).helps(target.domain_id):
+        return _("%s holds a role that you do not have. A server admin can do this.") % target
+    return _("This is done by a domain admin of %s.") % addresses.to_unicode(target.domain_id)
+
+
+def domain_fields(actor: Mailbox) -> set[str]:
+    """The settings of a domain that the actor may write; a server admin all of them."""
+    own = {"description", "default_quota"}
+    if rights(actor).server:
+        own |= {"enabled", "transport", "alias_of", "max_mailboxes", "max_aliases", "quota_pool"}
+    return own
+
+
+def for_templates(request) -> dict:
+    """`rights` for the navigation of every page: what to leave out for whom."""
+    user = getattr(request, "user", None)
+    return {"rights": rights(user) if user is not None and user.is_authenticated else Rights()}
+
+
+def _key(parse, text: str) -> str:
+    """The canonical form of an address in a URL, or one that no row has."""
+    try:
+        return parse(text)
+    except ValidationError:
+        return ""

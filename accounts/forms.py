@@ -1,0 +1,188 @@
+from django import forms
+from django.contrib.auth import authenticate
+from django.contrib.auth.forms import AuthenticationForm
+from django.core.exceptions import ValidationError
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from accounts import passwords
+from accounts.models import Mailbox
+from domains import addresses, quota
+from mailpanel.forms import PanelForm, Password, Switch, Text
+
+
+class SignInForm(PanelForm, AuthenticationForm):
+    # One answer for an unknown address, a wrong password, a mailbox or domain that is off.
+    error_messages = {
+        "invalid_login": gettext_lazy(
+            "The address and the password do not go together, or this mailbox may not sign in."
+        ),
+    }
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.fields["username"] = forms.CharField(
+            label=_("Address"),
+            max_length=400,
+            widget=forms.TextInput(
+                attrs={
+                    "autocomplete": "username",
+                    "autocapitalize": "none",
+                    "spellcheck": "false",
+                    "inputmode": "email",
+                    "placeholder": "you@example.org",
+                    "autofocus": True,
+                }
+            ),
+        )
+        self.fields["password"] = Password(label=_("Password"), autocomplete="current-password")
+
+    def clean_username(self) -> str:
+        """The canonical form, so that the throttle counts all spellings as one; or the text as it is, to fail later."""
+        typed = self.cleaned_data["username"]
+        try:
+            return addresses.parse_mailbox(typed)
+        except ValidationError:
+            return typed[:255]
+
+
+class PasswordForm(PanelForm):
+    """The own password: the current one, then the new one under the policy."""
+
+    current = Password(label=gettext_lazy("Current password"), autocomplete="current-password")
+    new = Password(label=gettext_lazy("New password"), autocomplete="new-password")
+
+    def __init__(self, *args, request, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.request, self.mailbox = request, request.user
+        self.fields["new"].widget.attrs |= {"aria-describedby": "strength rules"}
+
+    def clean_current(self) -> str:
+        """By the same road as a sign-in, so that guessing here is throttled with the guesses there."""
+        current = self.cleaned_data["current"]
+        if authenticate(self.request, username=self.mailbox.email, password=current) is None:
+            raise ValidationError(_("This is not your current password."))
+        return current
+
+    def clean_new(self) -> str:
+        new = self.cleaned_data["new"]
+        passwords.validate(new, address=self.mailbox.email, name=self.mailbox.name)
+        if new == self.cleaned_data.get("current"):
+            raise ValidationError(_("This is the password that you have. Choose another one."))
+        return new
+
+
+class MailboxForm(PanelForm):
+    """What may be edited of a mailbox; the address never changes."""
+
+    name = Text(
+        label=gettext_lazy("Name"),
+        required=False,
+        help_text=gettext_lazy("As people know this person or place."),
+    )
+    quota = quota.SizeInput(
+        label=gettext_lazy("Quota"),
+        help_text=gettext_lazy("Such as 500 MB or 10 GB. Left empty: unlimited."),
+    )
+    enabled = Switch(
+        label=gettext_lazy("Switched on"),
+        help_text=gettext_lazy(
+            "Switched off, the address does not exist: mail for it is refused. The mail in it stays."
+        ),
+    )
+    can_login = Switch(
+        label=gettext_lazy("May sign in"),
+        help_text=gettext_lazy("Without it, the mailbox still receives, and nobody can read it."),
+    )
+
+    def __init__(self, *args, mailbox: Mailbox, **kwargs):
+        self.mailbox = mailbox
+        kwargs["initial"] = {
+            name: getattr(mailbox, name) for name in self.base_fields if hasattr(mailbox, name)
+        }
+        super().__init__(*args, **kwargs)
+
+    @property
+    def changes(self) -> dict:
+        return {name: self.cleaned_data[name] for name in self.changed_data}
+
+
+class NewMailboxForm(MailboxForm):
+    GENERATE, TYPED, NONE = "generate", "typed", "none"
+
+    local = Text(
+        label=gettext_lazy("Address"),
+        max_length=300,
+        strip=False,
+        attrs={"autocapitalize": "none", "spellcheck": "false"},
+    )
+    how = forms.ChoiceField(
+        label=gettext_lazy("Password"),
+        initial=GENERATE,
+        widget=forms.RadioSelect,
+        choices=[
+            (GENERATE, gettext_lazy("Generate one and show it once")),
+            (TYPED, gettext_lazy("Type one")),
+            (NONE, gettext_lazy("None yet: receives, and nobody can sign in")),
+        ],
+    )
+    password = Password(
+        label=gettext_lazy("Password to begin with"), autocomplete="new-password", required=False
+    )
+    field_order = ["name", "local", "quota", "how", "password"]
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        del self.fields["enabled"], self.fields["can_login"]
+        self.initial["quota"] = self.mailbox.domain.default_quota
+
+    def clean_local(self) -> str:
+        local, domain = self.cleaned_data["local"], self.mailbox.domain
+        typed, at, typed_domain = local.strip(" ").rpartition("@")
+        if at and typed and typed_domain.lower() in (domain.name, str(domain)):
+            local = typed
+        email = addresses.parse_mailbox(f"{local.strip(' ')}@{domain.name}")
+        if Mailbox.objects.filter(email=email).exists():
+            raise ValidationError(_("%s exists already.") % addresses.to_unicode(email))
+        return email
+
+    def clean(self):
+        data = super().clean()
+        self.password = None
+        if data.get("how") == self.GENERATE:
+            self.password = passwords.generate()
+        elif data.get("how") == self.TYPED:
+            self.password = data.get("password") or ""
+            try:
+                passwords.validate(self.password, address=data.get("local", ""), name=data.get("name", ""))
+            except ValidationError as error:
+                self.add_error("password", error)
+        return data
+
+    def take(self, error: ValidationError) -> None:
+        if hasattr(error, "error_dict") and "email" in error.error_dict:
+            error = ValidationError({"local": error.error_dict["email"]})
+        super().take(error)
+
+    def build(self) -> Mailbox:
+        """The mailbox, cleaned and not saved."""
+        data = self.cleaned_data
+        mailbox = Mailbox(
+            email=data["local"],
+            domain=self.mailbox.domain,
+            name=data["name"],
+            quota=data["quota"],
+            must_change_password=data["how"] != self.NONE,
+        )
+        mailbox.clean()
+        return mailbox
+
+
+class ResetForm(PanelForm):
+    """A new password for somebody else: generated, shown once, to be changed at the first sign-in."""
+
+    reason = Text(
+        label=gettext_lazy("Reason"),
+        required=False,
+        help_text=gettext_lazy("Such as “called from the office”. The owner sees it."),
+    )

@@ -1,0 +1,213 @@
+"""Open, change and close a mailbox, and give and take roles: database first, daemons after the commit.
+
+Every function writes its audit row in the same transaction. Those that end with `forget` raise DaemonError when the
+database holds the change but Dovecot could not be told; the caller says so, with what to do.
+"""
+
+import uuid
+from contextlib import contextmanager
+
+from django.core.exceptions import ValidationError
+from django.db import IntegrityError, transaction
+from django.db.models import Q
+from django.utils.translation import gettext as _
+
+from accounts import audit, passwords, trash
+from accounts.models import AppPassword, Mailbox, Role, Sender
+from domains.models import VIRTUAL, Alias, Domain
+from mailpanel.daemons import dovecot
+
+
+def open_mailbox(mailbox: Mailbox, password: str | None, *, by: audit.By) -> None:
+    """Insert a cleaned mailbox, within the limits of its domain. Without a password nobody can sign in yet.
+
+    The policy for passwords is asked by the caller, at the field. Raises ValidationError.
+    """
+    if password is not None:
+        mailbox.set_password(password)
+    try:
+        with transaction.atomic():
+            _reserve(mailbox.domain_id, None, mailbox.quota, mailboxes=1)
+            if Alias.objects.filter(source=mailbox.email).exists():
+                raise ValidationError(
+                    {"email": _("%s is an alias, whose mail this mailbox would never get.") % mailbox}
+                )
+            mailbox.save(force_insert=True)
+            audit.record(
+                by,
+                "create",
+                "mailbox",
+                mailbox.email,
+                domain=mailbox.domain_id,
+                after=audit.snapshot(mailbox),
+            )
+    except IntegrityError as error:
+        raise ValidationError({"email": _("%s exists already.") % mailbox}) from error
+
+
+def change_mailbox(mailbox: Mailbox, changes: dict, *, by: audit.By, reason: str = "") -> None:
+    """Write only the columns in `changes`, so that two editors do not undo each other.
+
+    Raises ValidationError (limits, last server admin), and DaemonError when Dovecot could not be told.
+    """
+    with keeping_a_server_admin():
+        before = Mailbox.objects.select_for_update().get(pk=mailbox.pk)
+        if "quota" in changes and changes["quota"] != before.quota:
+            _reserve(before.domain_id, before.quota, changes["quota"])
+        old = audit.snapshot(before)
+        for field, value in changes.items():
+            setattr(before, field, value)
+        before.clean()
+        before.save(update_fields=[*changes, "modified"])
+        was, now = audit.difference(old, audit.snapshot(before))
+        if now:
+            audit.record(
+                by,
+                "change",
+                "mailbox",
+                before.email,
+                domain=before.domain_id,
+                before=was,
+                after=now,
+                reason=reason,
+            )
+    if now.keys() & {"enabled", "can_login", "quota"}:
+        dovecot.forget([before.email])
+
+
+def set_password(
+    mailbox: Mailbox, password: str, *, by: audit.By, must_change: bool = False, reason: str = ""
+) -> None:
+    """A new password: the old one dies at every door, and all sessions end but the one that the view renews.
+
+    Raises ValidationError for what the scheme cannot hash, and DaemonError when Dovecot could not be told.
+    """
+    mailbox.set_password(password)
+    mailbox.must_change_password = must_change
+    with transaction.atomic():
+        mailbox.save(update_fields=["password", "password_changed", "must_change_password", "modified"])
+        audit.record(by, "password", "mailbox", mailbox.email, domain=mailbox.domain_id, reason=reason)
+    dovecot.forget([mailbox.email])
+
+
+def close_mailbox(mailbox: Mailbox, *, by: audit.By, reason: str = "") -> None:
+    """Move a mailbox to the trash with all that hangs on it: app passwords, senders, roles, and the alias rows of
+    every domain that lead to it, since mail that is accepted for them could only bounce."""
+    with keeping_a_server_admin():
+        _reserve(mailbox.domain_id, mailbox.quota, None, mailboxes=-1)
+        _trash_mailboxes(Mailbox.objects.filter(pk=mailbox.pk), by=by, deletion=uuid.uuid4())
+        audit.record(
+            by,
+            "delete",
+            "mailbox",
+            mailbox.email,
+            domain=mailbox.domain_id,
+            before=audit.snapshot(mailbox),
+            reason=reason,
+        )
+    dovecot.forget([mailbox.email])
+
+
+def close_domain(domain: Domain, *, by: audit.By, reason: str = "") -> None:
+    """Move a domain to the trash with its mailboxes, aliases, roles, and what leads to them; a dozen statements,
+    however many rows. Its mirrors must be gone before. Raises ValidationError."""
+    deletion = uuid.uuid4()
+    with keeping_a_server_admin():
+        domain = Domain.objects.select_for_update().get(pk=domain.pk)
+        if mirror := domain.mirrors.first():
+            raise ValidationError(
+                _("%(mirror)s mirrors this domain. Delete the mirror first.") % {"mirror": mirror}
+            )
+        before = audit.snapshot(domain) | {"mailboxes": domain.mailbox_count, "aliases": domain.alias_count}
+        emails = list(domain.mailboxes.values_list("email", flat=True)[:1000])
+        within = {"deletion": deletion, "actor": by.actor}
+        _trash_mailboxes(domain.mailboxes.all(), by=by, deletion=deletion)
+        trash.move(domain.aliases.all(), name="source", domain="domain", **within)
+        trash.move(domain.roles.all(), name="kind", domain="domain", **within)
+        trash.move(Domain.objects.filter(pk=domain.pk), name="domain", domain="domain", **within)
+        audit.record(by, "delete", "domain", domain.name, domain=domain.name, before=before, reason=reason)
+    dovecot.forget(emails)
+
+
+def grant(mailbox: Mailbox, kind: str, domain: Domain | None, *, by: audit.By) -> None:
+    """Give a role, for one domain or (None) for all. Giving it twice changes nothing."""
+    with transaction.atomic():
+        Mailbox.objects.select_for_update().get(pk=mailbox.pk)
+        role, made = Role.objects.get_or_create(mailbox=mailbox, kind=kind, domain=domain)
+        if made:
+            audit.record(
+                by,
+                "grant",
+                "role",
+                mailbox.email,
+                domain=domain.name if domain else "",
+                after={"role": str(role)},
+            )
+
+
+def revoke(role: Role, *, by: audit.By) -> None:
+    with transaction.atomic():
+        audit.record(
+            by, "revoke", "role", role.mailbox.email, domain=role.domain_id or "", before={"role": str(role)}
+        )
+        role.delete()
+
+
+def renew_hash(mailbox: Mailbox, password: str) -> None:
+    """Hash again by today's setting, unless the password changed since it was verified."""
+    fresh = passwords.make_hash(password)
+    if Mailbox.objects.filter(pk=mailbox.pk, password=mailbox.password).update(password=fresh):
+        mailbox.password = fresh
+    else:
+        mailbox.refresh_from_db(fields=["password"])
+
+
+def _reserve(domain: str, before: int | None, after: int | None, mailboxes: int = 0) -> None:
+    Domain.objects.all().reserve(
+        domain,
+        mailboxes=mailboxes,
+        quota_given=(after or 0) - (before or 0),
+        limitless=after is None and mailboxes >= 0,
+    )
+
+
+def _trash_mailboxes(rows, *, by: audit.By, deletion: uuid.UUID) -> None:
+    """The rows and all that refers to them, wherever it stands; the counters of other domains with their aliases."""
+    within = {"deletion": deletion, "actor": by.actor}
+    ids, emails = rows.values("pk"), rows.values("email")
+    leading = Alias.objects.filter(destination__in=emails)
+    for domain in Domain.objects.filter(aliases__in=leading).distinct():
+        Domain.objects.all().reserve(domain.name, aliases=-leading.filter(domain=domain).count())
+    trash.move(leading, name="source", domain="domain", **within)
+    trash.move(AppPassword.objects.filter(mailbox__in=ids), name="label", domain="''", **within)
+    trash.move(Sender.objects.filter(mailbox__in=ids), name="address", domain="''", **within)
+    trash.move(Role.objects.filter(mailbox__in=ids), name="kind", domain="COALESCE(domain, '')", **within)
+    trash.move(rows, name="email", domain="domain", **within)
+
+
+@contextmanager
+def keeping_a_server_admin():
+    """A transaction that is undone (ValidationError) if it takes away the last server admin who can sign in.
+
+    The rows of all of them are locked first, so that two admins who act at once cannot remove each other.
+    """
+    with transaction.atomic():
+        list(Mailbox.objects.select_for_update().filter(is_superuser=True).order_by("pk").values_list("pk"))
+        had = server_admins_who_can_sign_in().exists()
+        yield
+        if had and not server_admins_who_can_sign_in().exists():
+            raise ValidationError(
+                _("This would leave no server admin who can sign in. Make another one first.")
+            )
+
+
+def server_admins_who_can_sign_in():
+    return Mailbox.objects.filter(
+        ~Q(password=passwords.UNUSABLE),
+        is_superuser=True,
+        enabled=True,
+        can_login=True,
+        domain__enabled=True,
+        domain__alias_of=None,
+        domain__transport__in=["", VIRTUAL],
+    )

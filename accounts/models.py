@@ -1,0 +1,278 @@
+"""Who may sign in, by mail program or browser: the table `user` and what hangs on it."""
+
+from datetime import UTC, datetime
+
+from django.contrib.auth.models import AbstractBaseUser
+from django.core.exceptions import ValidationError
+from django.db import models
+from django.db.models import Q
+from django.db.models.functions import Now
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from accounts import passwords
+from domains import addresses
+from domains.models import AddressField, Check, Domain, SizeField, one_line, within
+
+# `{SCHEME}hash`, as Dovecot reads it; `{PLAIN}` with nothing behind it would let everybody in.
+HASHED = Q(password__startswith="{", password__contains="}") & ~Q(password__endswith="}")  # noqa: S106
+
+
+class Mailbox(AbstractBaseUser):
+    """A mailbox, which is also a person who signs in to the panel.
+
+    `enabled` off: does not exist for mail and sign-in. `can_login` off: still receives, signs in nowhere.
+    """
+
+    email = AddressField(gettext_lazy("address"), unique=True)
+    domain = models.ForeignKey(
+        Domain, models.DO_NOTHING, db_column="domain", db_index=False, related_name="mailboxes"
+    )
+    password = models.CharField(max_length=255, default=passwords.UNUSABLE, db_default=passwords.UNUSABLE)
+    name = models.CharField(gettext_lazy("name"), max_length=255, blank=True, default="", db_default="")
+    quota = SizeField(gettext_lazy("quota"))
+    enabled = models.BooleanField(gettext_lazy("switched on"), default=True, db_default=True)
+    can_login = models.BooleanField(gettext_lazy("may sign in"), default=True, db_default=True)
+    is_superuser = models.BooleanField(gettext_lazy("server admin"), default=False, db_default=False)
+    must_change_password = models.BooleanField(
+        gettext_lazy("must change the password"), default=False, db_default=False
+    )
+    password_changed = models.DateTimeField(null=True, blank=True)
+    recovery_email = models.CharField(
+        gettext_lazy("recovery address"), max_length=255, blank=True, default="", db_default=""
+    )
+    language = models.CharField(
+        gettext_lazy("language"), max_length=10, blank=True, default="", db_default=""
+    )
+    created = models.DateTimeField(auto_now_add=True, db_default=Now())
+    modified = models.DateTimeField(auto_now=True, db_default=Now())
+
+    objects = models.Manager()
+
+    USERNAME_FIELD = "email"
+    EMAIL_FIELD = "email"
+
+    class Meta:
+        db_table = "user"
+        ordering = ["email"]
+        constraints = [
+            Check(
+                name="user_email_form",
+                condition=Q(email__only="a-z0-9.@_-") & within("email") & ~Q(email__startswith="@"),
+            ),
+            Check(name="user_password_form", condition=HASHED),
+            Check(name="user_quota", condition=Q(quota=None) | Q(quota__gt=0)),
+        ]
+        indexes = [
+            models.Index(name="user_domain_email", fields=["domain", "email"]),
+            models.Index(name="user_domain_name", fields=["domain", "name", "email"]),
+        ]
+
+    def __str__(self):
+        return addresses.to_unicode(self.email)
+
+    @property
+    def is_active(self) -> bool:
+        """May sign in now; asked on every request, so that switching off ends the sessions."""
+        return self.enabled and self.can_login and self.domain.enabled
+
+    def clean(self):
+        self.email = addresses.parse_mailbox(self.email)
+        self.domain_id = addresses.split(self.email)[1]
+        try:
+            one_line(self.name)
+        except ValidationError as error:
+            raise ValidationError({"name": error}) from error
+
+    def check_password(self, raw_password) -> bool:
+        return passwords.verify(raw_password, self.password)
+
+    def set_password(self, raw_password):
+        """Set the hash; the caller saves. The policy is asked separately, by passwords.validate."""
+        self.password = passwords.make_hash(raw_password)
+        self.password_changed = timezone.now()
+
+    def has_usable_password(self) -> bool:
+        return self.password != passwords.UNUSABLE
+
+
+class Sender(models.Model):
+    """A mailbox may send as this address, beyond its own."""
+
+    mailbox = models.ForeignKey(Mailbox, models.DO_NOTHING, db_index=False, related_name="senders")
+    address = AddressField()
+
+    class Meta:
+        db_table = "sender"
+        constraints = [
+            models.UniqueConstraint(name="sender_once", fields=["mailbox", "address"]),
+            Check(name="sender_form", condition=Q(address__only="a-z0-9.@_-", address__contains="@")),
+        ]
+        indexes = [models.Index(name="sender_address", fields=["address"])]
+
+
+class AppPassword(models.Model):
+    """A password for one phone or program. Dovecot's query returns one row, so it is found by its selector."""
+
+    mailbox = models.ForeignKey(Mailbox, models.DO_NOTHING, related_name="app_passwords")
+    selector = models.CharField(max_length=32, unique=True)
+    password = models.CharField(max_length=255)
+    label = models.CharField(max_length=64, blank=True, default="", db_default="")
+    imap = models.BooleanField(default=True, db_default=True)
+    pop3 = models.BooleanField(default=True, db_default=True)
+    smtp = models.BooleanField(default=True, db_default=True)
+    sieve = models.BooleanField(default=False, db_default=False)
+    expires = models.DateTimeField(null=True, blank=True)
+    created = models.DateTimeField(auto_now_add=True, db_default=Now())
+    last_used = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        db_table = "app_password"
+        constraints = [Check(name="app_password_form", condition=HASHED)]
+
+
+class Role(models.Model):
+    """Helpdesk or domain admin, of one domain or of all (NULL)."""
+
+    class Kind(models.TextChoices):
+        ADMIN = "admin", gettext_lazy("domain admin")
+        HELPDESK = "helpdesk", gettext_lazy("helpdesk")
+
+    mailbox = models.ForeignKey(Mailbox, models.DO_NOTHING, db_index=False, related_name="roles")
+    kind = models.CharField(max_length=16, choices=Kind.choices)
+    domain = models.ForeignKey(
+        Domain, models.DO_NOTHING, db_column="domain", null=True, blank=True, related_name="roles"
+    )
+
+    class Meta:
+        db_table = "role"
+        constraints = [
+            models.UniqueConstraint(name="role_once", fields=["mailbox", "kind", "domain"]),
+            Check(name="role_kind", condition=Q(kind__in=["admin", "helpdesk"])),
+        ]
+
+    def __str__(self):
+        return _("%(kind)s of %(domain)s") % {
+            "kind": self.get_kind_display(),
+            "domain": self.domain or _("all domains"),
+        }
+
+
+class Audit(models.Model):
+    """Who did what to which object. Text only and no foreign keys: it survives what it tells of."""
+
+    at = models.DateTimeField(auto_now_add=True, db_default=Now())
+    actor = models.CharField(max_length=255)
+    action = models.CharField(max_length=32)
+    kind = models.CharField(max_length=16)
+    name = models.CharField(max_length=255)
+    domain = AddressField(blank=True, default="", db_default="")
+    client = models.CharField(max_length=45, blank=True, default="", db_default="")
+    before = models.JSONField(null=True)
+    after = models.JSONField(null=True)
+    reason = models.CharField(max_length=255, blank=True, default="", db_default="")
+
+    class Meta:
+        db_table = "audit"
+        ordering = ["-id"]
+        indexes = [
+            models.Index(name="audit_domain", fields=["domain", "id"]),
+            models.Index(name="audit_object", fields=["kind", "name", "id"]),
+            models.Index(name="audit_actor", fields=["actor", "id"]),
+        ]
+
+    @property
+    def words(self) -> str:
+        """What was done, to follow the actor's name."""
+        return _ACTIONS.get((self.action, self.kind), f"{self.action} {self.kind}")
+
+
+_ACTIONS = {
+    ("create", "domain"): gettext_lazy("made the domain"),
+    ("change", "domain"): gettext_lazy("changed the domain"),
+    ("delete", "domain"): gettext_lazy("deleted the domain"),
+    ("create", "mailbox"): gettext_lazy("made the mailbox"),
+    ("change", "mailbox"): gettext_lazy("changed the mailbox"),
+    ("password", "mailbox"): gettext_lazy("set a new password for"),
+    ("delete", "mailbox"): gettext_lazy("deleted the mailbox"),
+    ("create", "alias"): gettext_lazy("made the alias"),
+    ("change", "alias"): gettext_lazy("changed the alias"),
+    ("delete", "alias"): gettext_lazy("deleted the alias"),
+    ("grant", "role"): gettext_lazy("gave a role to"),
+    ("revoke", "role"): gettext_lazy("took a role from"),
+    ("denied", "page"): gettext_lazy("was refused at"),
+}
+
+
+class Trash(models.Model):
+    """A deleted row, as it was, until the purge. One table for all kinds, with the row as JSON: a second copy of
+    each table's columns would have to be migrated with it, and a row that outlives a migration still reads."""
+
+    deletion = models.UUIDField(help_text="the same for all rows that went together")
+    at = models.DateTimeField(auto_now_add=True, db_default=Now())
+    actor = models.CharField(max_length=255)
+    table = models.CharField(max_length=32)
+    name = models.CharField(max_length=255)
+    domain = AddressField(blank=True, default="", db_default="")
+    row = models.JSONField()
+
+    class Meta:
+        db_table = "trash"
+        ordering = ["-id"]
+        indexes = [
+            models.Index(name="trash_deletion", fields=["deletion"]),
+            models.Index(name="trash_domain", fields=["domain", "id"]),
+            models.Index(name="trash_at", fields=["at"]),
+        ]
+
+
+class MailboxUsage(models.Model):
+    """Written by Dovecot (quota_clone): what a mailbox holds now."""
+
+    mailbox = models.OneToOneField(
+        Mailbox,
+        models.DO_NOTHING,
+        to_field="email",
+        db_column="email",
+        primary_key=True,
+        db_constraint=False,
+        related_name="usage",
+    )
+    bytes = models.BigIntegerField(default=0)
+    messages = models.BigIntegerField(default=0)
+
+    class Meta:
+        db_table = "mailbox_usage"
+        managed = False
+
+
+class LastLogin(models.Model):
+    """Written by Dovecot (last_login): the last sign-in by service and client address. `time` is Unix time."""
+
+    pk = models.CompositePrimaryKey("mailbox", "service", "address")
+    mailbox = models.ForeignKey(
+        Mailbox,
+        models.DO_NOTHING,
+        to_field="email",
+        db_column="email",
+        db_constraint=False,
+        related_name="last_logins",
+    )
+    service = models.CharField(max_length=16)
+    address = models.CharField(max_length=45)
+    time = models.BigIntegerField(default=0)
+
+    SERVICES = {"imap": "IMAP", "pop3": "POP3", "smtp": "SMTP", "sieve": "Sieve"}
+
+    class Meta:
+        db_table = "last_login"
+        managed = False
+
+    @property
+    def moment(self) -> datetime:
+        return datetime.fromtimestamp(self.time, UTC)
+
+    @property
+    def service_name(self) -> str:
+        return self.SERVICES.get(self.service, self.service)

@@ -1,0 +1,294 @@
+from axes.helpers import get_cool_off
+from django.conf import settings
+from django.contrib import messages
+from django.contrib.auth import login, logout, update_session_auth_hash
+from django.contrib.auth.decorators import login_not_required
+from django.core.exceptions import ValidationError
+from django.http import HttpResponse
+from django.shortcuts import redirect, render, resolve_url
+from django.utils.http import url_has_allowed_host_and_scheme
+from django.utils.translation import gettext as _
+from django.views.decorators.cache import never_cache
+from django.views.decorators.debug import sensitive_post_parameters
+from django.views.decorators.http import require_POST, require_safe
+
+from accounts import access, audit, lifecycle, passwords
+from accounts.access import To
+from accounts.authentication import client_address, remember_device
+from accounts.forms import MailboxForm, NewMailboxForm, PasswordForm, ResetForm, SignInForm
+from accounts.models import Audit, LastLogin, Mailbox
+from domains.models import Alias
+from mailpanel.daemons import DaemonError
+from mailpanel.paging import page
+
+
+def by(request) -> audit.By:
+    """Who acts in this request."""
+    return audit.By(request.user.email, client_address(request))
+
+
+def tell(request, change, done: str, otherwise: str) -> None:
+    """Run a change that ends at Dovecot, and say what was done; or what was not, and what to do."""
+    try:
+        change()
+    except DaemonError as error:
+        messages.warning(request, f"{done} {error} {otherwise}")
+    else:
+        messages.success(request, done)
+
+
+# --- sign-in ------------------------------------------------------------------------------------------------
+
+
+@login_not_required
+@never_cache
+@sensitive_post_parameters("password")
+def sign_in(request):
+    target = request.POST.get("next", request.GET.get("next", ""))
+    if not url_has_allowed_host_and_scheme(
+        target, allowed_hosts={request.get_host()}, require_https=request.is_secure()
+    ):
+        target = ""
+    if request.user.is_authenticated:
+        return redirect(target or "home")
+    form = SignInForm(request, request.POST or None)
+    if request.method == "POST" and form.is_valid():
+        login(request, form.get_user())
+        response = redirect(target or "home")
+        remember_device(response, request.user)
+        return response
+    return render(request, "accounts/sign_in.html", {"form": form, "next": target})
+
+
+@login_not_required
+def paused(request, response, credentials):
+    """Too many wrong passwords from here: the same page for known and unknown addresses (called by django-axes)."""
+    minutes = int(get_cool_off(request).total_seconds() // 60)
+    response = render(request, "accounts/paused.html", {"minutes": minutes}, status=429)
+    response["Retry-After"] = str(minutes * 60)
+    return response
+
+
+@require_POST
+def sign_out(request):
+    logout(request)
+    return redirect("accounts:sign_in")
+
+
+@login_not_required
+@require_POST
+def theme(request):
+    response = redirect(_back(request))
+    choice = request.POST.get("theme")
+    if choice in ("light", "dark"):
+        response.set_cookie(
+            "mailpanel_theme", choice, max_age=365 * 24 * 3600, samesite="Lax", secure=request.is_secure()
+        )
+    else:
+        response.delete_cookie("mailpanel_theme")
+    return response
+
+
+def _back(request) -> str:
+    target = request.META.get("HTTP_REFERER", "")
+    fine = url_has_allowed_host_and_scheme(
+        target, allowed_hosts={request.get_host()}, require_https=request.is_secure()
+    )
+    return target if fine else resolve_url("home")
+
+
+# --- the own mailbox ----------------------------------------------------------------------------------------
+
+
+@require_safe
+def home(request):
+    if not access.rights(request.user).any:
+        return render(request, "accounts/my.html", {"own": _card(request.user)})
+    found = page(access.domains(request.user).select_related("alias_of"), "name", request.GET, size=20)
+    changes = Audit.objects.filter(access.rights(request.user).within("domain"))[:6]
+    return render(request, "accounts/home.html", {"domains": found, "changes": changes})
+
+
+@never_cache
+@sensitive_post_parameters("current", "new")
+def password(request):
+    form = PasswordForm(request.POST or None, request=request)
+    if request.method == "POST" and form.is_valid():
+        try:
+            tell(
+                request,
+                lambda: lifecycle.set_password(request.user, form.cleaned_data["new"], by=by(request)),
+                _(
+                    "Your password is changed. The old one has stopped working; your other sessions have ended."
+                ),
+                _(
+                    "Mail programs that are connected may go on with the old password for up to an hour. "
+                    "If somebody else knows it, ask your helpdesk to restart the mail server."
+                ),
+            )
+        except ValidationError as error:
+            form.add_error("new", error)
+        else:
+            update_session_auth_hash(request, request.user)
+            return redirect("home")
+    context = {"form": form, "min_length": settings.MAILPANEL_PASSWORD_MIN_LENGTH}
+    return render(request, "accounts/password.html", context)
+
+
+@require_POST
+@sensitive_post_parameters("new")
+def password_strength(request):
+    """The meter beside the field, while it is typed in."""
+    new = request.POST.get("new", "")[: passwords.MAX_LENGTH]
+    try:
+        passwords.validate(new, address=request.user.email, name=request.user.name)
+        wrong = []
+    except ValidationError as error:
+        wrong = error.messages
+    words = [request.user.email, request.user.name]
+    context = {"strength": passwords.strength(new, words=words), "wrong": wrong, "typed": bool(new)}
+    return render(request, "accounts/strength.html", context)
+
+
+# --- mailboxes ----------------------------------------------------------------------------------------------
+
+
+@require_safe
+def mailboxes(request):
+    access.staff(request.user)
+    found = find(access.mailboxes(request.user), request.GET.get("q", ""))
+    return render(
+        request,
+        "accounts/mailboxes.html",
+        {"mailboxes": listed(found, request.GET), "q": request.GET.get("q", "")},
+    )
+
+
+def find(rows, text: str):
+    """Mailboxes whose address begins with this text; a range, so that the index answers."""
+    text = text.strip().lower()[:255]
+    return rows.filter(email__gte=text, email__lt=text + "\x7f") if text else rows
+
+
+def listed(rows, asked):
+    """A page of mailboxes with what they hold and their last sign-in; two statements, however many rows."""
+    found = page(rows.select_related("usage"), "email", asked)
+    last = {}
+    for sign_in in LastLogin.objects.filter(mailbox__in=[row.email for row in found]).order_by("time"):
+        last[sign_in.mailbox_id] = sign_in
+    for row in found:
+        row.last_sign_in = last.get(row.email)
+    return found
+
+
+@require_safe
+def mailbox(request, email):
+    found = access.mailbox(request.user, email, to=To.SEE)
+    return render(
+        request,
+        "accounts/mailbox.html",
+        _card(found)
+        | {
+            "may_change": access.may(request.user, To.CHANGE, found),
+            "may_reset": access.may(request.user, To.RESET, found),
+        },
+    )
+
+
+def _card(found: Mailbox) -> dict:
+    """What the page of one mailbox shows."""
+    return {
+        "mailbox": found,
+        "used": used(found),
+        "last_sign_ins": LastLogin.objects.filter(mailbox=found.email).order_by("-time")[:5],
+        "aliases": Alias.objects.filter(destination=found.email)[:20],
+        "shadow": Alias.objects.filter(source=found.email).exists(),
+        "roles": found.roles.select_related("domain"),
+        "changes": Audit.objects.filter(name=found.email)[:8],
+    }
+
+
+def used(found: Mailbox):
+    usage = getattr(found, "usage", None)
+    return {"bytes": max(usage.bytes or 0, 0), "messages": max(usage.messages or 0, 0)} if usage else None
+
+
+@never_cache
+@sensitive_post_parameters("password")
+def mailbox_new(request, name):
+    domain = access.domain(request.user, name, to=To.CHANGE)
+    form = NewMailboxForm(request.POST or None, mailbox=Mailbox(domain=domain))
+    if request.method == "POST" and form.is_valid():
+        made = form.build()
+        try:
+            lifecycle.open_mailbox(made, form.password, by=by(request))
+        except ValidationError as error:
+            form.take(error)
+        else:
+            if form.cleaned_data["how"] == form.GENERATE:
+                return _show_once(request, made, form.password)
+            messages.success(request, _("%s is there and receives mail.") % made)
+            return redirect("accounts:mailbox", made.email)
+    return render(request, "accounts/mailbox_new.html", {"form": form, "domain": domain})
+
+
+def _show_once(request, mailbox: Mailbox, password: str) -> HttpResponse:
+    """The one page that holds the password; it is kept nowhere else, so there is no going back to it."""
+    return render(request, "accounts/password_once.html", {"mailbox": mailbox, "password": password})
+
+
+def mailbox_edit(request, email):
+    found = access.mailbox(request.user, email, to=To.CHANGE)
+    form = MailboxForm(request.POST or None, mailbox=found)
+    if request.method == "POST" and form.is_valid():
+        try:
+            _change(request, found, form.changes)
+        except ValidationError as error:
+            form.take(error)
+        else:
+            return redirect("accounts:mailbox", found.email)
+    return render(request, "accounts/mailbox_edit.html", {"form": form, "mailbox": found})
+
+
+@require_POST
+def mailbox_state(request, email):
+    """The buttons beside the state: on, off, sign-in or none."""
+    found = access.mailbox(request.user, email, to=To.CHANGE)
+    changes = {
+        "on": {"enabled": True},
+        "off": {"enabled": False},
+        "sign-in": {"can_login": True},
+        "no-sign-in": {"can_login": False},
+    }.get(request.POST.get("state"), {})
+    try:
+        _change(request, found, changes)
+    except ValidationError as error:
+        messages.error(request, " ".join(error.messages))
+    return redirect("accounts:mailbox", found.email)
+
+
+def _change(request, found: Mailbox, changes: dict) -> None:
+    tell(
+        request,
+        lambda: lifecycle.change_mailbox(found, changes, by=by(request)),
+        _("%s is saved.") % found,
+        _("Mail programs that are connected notice it within the hour."),
+    )
+
+
+@never_cache
+def mailbox_password(request, email):
+    found = access.mailbox(request.user, email, to=To.RESET)
+    form = ResetForm(request.POST or None)
+    if request.method == "POST" and form.is_valid():
+        new = passwords.generate()
+        tell(
+            request,
+            lambda: lifecycle.set_password(
+                found, new, by=by(request), must_change=True, reason=form.cleaned_data["reason"]
+            ),
+            _("The old password has stopped working and all sessions have ended."),
+            _("Mail programs that are connected may go on with the old password for up to an hour."),
+        )
+        return _show_once(request, found, new)
+    return render(request, "accounts/mailbox_password.html", {"form": form, "mailbox": found})

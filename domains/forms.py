@@ -1,0 +1,265 @@
+from datetime import datetime, time, timedelta
+
+from django import forms
+from django.core.exceptions import ValidationError
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from accounts import access
+from domains import addresses
+from domains.lifecycle import Destination
+from domains.models import Domain
+from mailpanel.forms import PanelForm, Switch, Text
+
+
+class DomainForm(PanelForm, forms.ModelForm):
+    """The settings of a domain, as far as the actor may write them."""
+
+    alias_of = Text(
+        label=gettext_lazy("Mirror of"),
+        required=False,
+        help_text=gettext_lazy(
+            "Another domain here, whose mailboxes and aliases this one shares. Usually empty."
+        ),
+    )
+
+    class Meta:
+        model = Domain
+        fields = [
+            "description",
+            "enabled",
+            "default_quota",
+            "quota_pool",
+            "max_mailboxes",
+            "max_aliases",
+            "alias_of",
+            "transport",
+        ]
+        help_texts = {
+            "enabled": gettext_lazy(
+                "Switched off, mail for it is refused and nobody of it signs in. Nothing is deleted."
+            ),
+            "default_quota": gettext_lazy(
+                "Offered for each new mailbox. Such as 5 GB; left empty: unlimited."
+            ),
+            "quota_pool": gettext_lazy(
+                "How much all its mailboxes may be promised together. Left empty: unlimited."
+            ),
+            "max_mailboxes": gettext_lazy("Left empty: unlimited."),
+            "max_aliases": gettext_lazy(
+                "An alias with three destinations counts as three. Left empty: unlimited."
+            ),
+            "transport": gettext_lazy(
+                "virtual: keeps mail in mailboxes here. smtp:[host]:port or relay:[host] sends it on to another server."
+            ),
+        }
+
+    def __init__(self, *args, actor, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.actor = actor
+        for name in self.fields.keys() - access.domain_fields(actor) - {"name"}:
+            del self.fields[name]
+        for field in self.fields.values():
+            if isinstance(field, forms.BooleanField):
+                field.widget = Switch().widget
+        if "alias_of" in self.fields:
+            self.initial["alias_of"] = addresses.to_unicode(self.instance.alias_of_id or "")
+
+    def clean_alias_of(self) -> Domain | None:
+        typed = self.cleaned_data["alias_of"]
+        if not typed:
+            return None
+        target = (
+            access.domains(self.actor)
+            .filter(name=addresses.parse_domain(typed))
+            .select_related("alias_of")
+            .first()
+        )
+        if target is None:
+            raise ValidationError(_("There is no domain %s here.") % typed)
+        return target
+
+    @property
+    def changes(self) -> dict:
+        return {name: self.cleaned_data[name] for name in self.changed_data}
+
+
+class NewDomainForm(DomainForm):
+    name = Text(
+        label=gettext_lazy("Domain"),
+        max_length=300,
+        strip=False,
+        help_text=gettext_lazy("The part after the @, such as example.org."),
+        attrs={"autocapitalize": "none", "spellcheck": "false", "placeholder": "example.org"},
+    )
+
+    class Meta(DomainForm.Meta):
+        fields = ["name", *(field for field in DomainForm.Meta.fields if field != "enabled")]
+
+    field_order = ["name"]
+
+    def clean_name(self) -> str:
+        name = addresses.parse_domain(self.cleaned_data["name"])
+        if Domain.objects.filter(name=name).exists():
+            raise ValidationError(_("%s exists already.") % addresses.to_unicode(name))
+        return name
+
+
+class LastDay(forms.DateField):
+    """A day in the panel's time zone; its value is the moment when that day is over."""
+
+    widget = forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d")
+
+    def prepare_value(self, value):
+        return (
+            timezone.localtime(value - timedelta(seconds=1)).date() if isinstance(value, datetime) else value
+        )
+
+    def clean(self, value):
+        day = super().clean(value)
+        return timezone.make_aware(datetime.combine(day + timedelta(days=1), time.min)) if day else None
+
+
+class DestinationForm(PanelForm):
+    enabled = Switch(label=gettext_lazy("Deliver"), initial=True)
+    address = Text(
+        label=gettext_lazy("Destination"),
+        required=False,
+        max_length=400,
+        strip=False,
+        attrs={
+            "autocapitalize": "none",
+            "spellcheck": "false",
+            "inputmode": "email",
+            "placeholder": gettext_lazy("An address, here or outside"),
+        },
+    )
+    comment = Text(
+        label=gettext_lazy("Comment"), required=False, attrs={"placeholder": gettext_lazy("Comment")}
+    )
+    expires = LastDay(label=gettext_lazy("Last day"), required=False)
+
+    def clean_address(self) -> str:
+        typed = self.cleaned_data["address"]
+        return addresses.parse_destination(typed) if typed.strip(" ") else ""
+
+    def clean(self):
+        data = super().clean()
+        if (
+            not data.get("address")
+            and "address" not in self.errors
+            and (data.get("comment") or data.get("expires"))
+        ):
+            self.add_error("address", _("Which address is this about?"))
+        return data
+
+    def destination(self) -> Destination:
+        data = self.cleaned_data
+        return Destination(data["address"], data["enabled"], data["expires"], data["comment"])
+
+
+class BaseDestinations(forms.BaseFormSet):
+    deletion_widget = forms.CheckboxInput
+
+    def clean(self):
+        if any(self.errors):
+            return
+        found = set()
+        for form in self.kept:
+            address = form.cleaned_data["address"]
+            if address in found:
+                form.add_error("address", _("%s stands there twice.") % addresses.to_unicode(address))
+            found.add(address)
+
+    @property
+    def kept(self) -> list[DestinationForm]:
+        return [
+            form
+            for form in self.forms
+            if form.cleaned_data.get("address") and not form.cleaned_data.get("DELETE")
+        ]
+
+    @classmethod
+    def of(cls, data, rows=()):
+        """For the rows of an alias, or for what was posted; “add” asks for one more empty row and saves nothing."""
+        if data is not None and data.get("do") == "add":
+            data = data.copy()
+            data["to-TOTAL_FORMS"] = str(min(int(data.get("to-TOTAL_FORMS") or 0) + 1, 1000))
+        initial = [
+            {
+                "enabled": row.enabled,
+                "address": addresses.to_unicode(row.destination),
+                "comment": row.comment,
+                "expires": row.expires,
+            }
+            for row in rows
+        ]
+        return cls(data, initial=initial, prefix="to")
+
+
+Destinations = forms.formset_factory(
+    DestinationForm,
+    formset=BaseDestinations,
+    extra=1,
+    can_delete=True,
+    max_num=1000,
+    validate_max=True,
+    absolute_max=1010,
+)
+
+
+class AliasForm(PanelForm):
+    """What is said once of an alias: who gets the mail where a mailbox has the same address."""
+
+    AS_WELL, INSTEAD = "as_well", "instead"
+
+    shadow = forms.ChoiceField(
+        label=gettext_lazy("Who gets the mail"),
+        required=False,
+        widget=forms.RadioSelect,
+        choices=[
+            (AS_WELL, gettext_lazy("The mailbox and the destinations")),
+            (INSTEAD, gettext_lazy("Only the destinations")),
+        ],
+    )
+
+
+class NewAliasForm(AliasForm):
+    local = Text(
+        label=gettext_lazy("Address"),
+        max_length=300,
+        strip=False,
+        required=False,
+        attrs={"autocapitalize": "none", "spellcheck": "false"},
+    )
+    catch_all = forms.BooleanField(
+        label=gettext_lazy("Catch-all: takes what no mailbox and no alias takes"), required=False
+    )
+    field_order = ["local", "catch_all", "shadow"]
+
+    def __init__(self, *args, domain: Domain, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.domain = domain
+
+    def clean(self):
+        data = super().clean()
+        local = (data.get("local") or "").strip(" ")
+        if data.get("catch_all"):
+            if local:
+                self.add_error("local", _("A catch-all has no name of its own; leave this empty."))
+            self.source = f"@{self.domain.name}"
+            return data
+        if "local" in self.errors:
+            return data
+        if not local:
+            self.add_error("local", _("Write the part before the @, or choose the catch-all."))
+            return data
+        typed, at, typed_domain = local.rpartition("@")
+        if at and typed and typed_domain.lower() in (self.domain.name, str(self.domain)):
+            local = typed
+        try:
+            self.source = addresses.parse_alias_source(f"{local}@{self.domain.name}")
+        except ValidationError as error:
+            self.add_error("local", error)
+        return data

@@ -1,0 +1,149 @@
+"""Open and change a domain, save and delete an alias; closing a domain is in accounts.lifecycle, since its mailboxes
+go with it. Every function writes its audit row in the same transaction."""
+
+import uuid
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from datetime import datetime
+
+from django.core.exceptions import ValidationError
+from django.db import IntegrityError, transaction
+from django.utils.translation import gettext as _
+
+from accounts import audit, trash
+from accounts.lifecycle import keeping_a_server_admin
+from accounts.models import Mailbox
+from domains import addresses, routing
+from domains.models import Alias, Domain
+
+
+@dataclass(frozen=True)
+class Destination:
+    """One row of an alias, as a form or a command has it; the address is canonical."""
+
+    address: str
+    enabled: bool = True
+    expires: datetime | None = None
+    comment: str = ""
+
+
+def open_domain(domain: Domain, *, by: audit.By) -> None:
+    """Insert a cleaned domain. Raises ValidationError when it is there already."""
+    try:
+        with transaction.atomic():
+            if domain.alias_of_id:
+                Domain.objects.select_for_update().get(pk=domain.alias_of_id)
+            domain.save(force_insert=True)
+            audit.record(
+                by, "create", "domain", domain.name, domain=domain.name, after=audit.snapshot(domain)
+            )
+    except IntegrityError as error:
+        raise ValidationError({"name": _("%s exists already.") % domain}) from error
+
+
+def change_domain(domain: Domain, changes: dict, *, by: audit.By) -> None:
+    """Write only the columns in `changes`. Raises ValidationError for what the rules of the domain refuse."""
+    with keeping_a_server_admin():
+        current = Domain.objects.select_for_update().get(pk=domain.pk)
+        old = audit.snapshot(current)
+        for field, value in changes.items():
+            setattr(current, field, value)
+        current.clean()  # again, now that the row is held: a mailbox may have come since the form was checked
+        current.save(update_fields=[*changes, "modified"])
+        was, now = audit.difference(old, audit.snapshot(current))
+        if now:
+            audit.record(by, "change", "domain", current.name, domain=current.name, before=was, after=now)
+
+
+def save_alias(
+    source: str, destinations: list[Destination], *, by: audit.By, instead_of_mailbox: bool = False
+) -> None:
+    """Make the rows of `source` (canonical) exactly these; none of them deletes the alias.
+
+    An alias takes the mail of a mailbox of the same name: that mailbox must be among the destinations (“as well”) or
+    `instead_of_mailbox` must say that it is meant. Raises ValidationError: limits, loops, dead ends, doubles.
+    """
+    if len({to.address for to in destinations}) < len(destinations):
+        raise ValidationError(_("A destination stands there twice."), code="double")
+    with transaction.atomic():
+        _one_at_a_time()
+        before = {row.destination: row for row in Alias.objects.filter(source=source)}
+        after = {to.address: to for to in destinations}
+        domain = addresses.split(source)[1]
+        Domain.objects.all().reserve(domain, aliases=len(after) - len(before))
+        if after:
+            _check(source, destinations, instead_of_mailbox)
+        trash.move(
+            Alias.objects.filter(source=source, destination__in=before.keys() - after.keys()),
+            deletion=uuid.uuid4(),
+            actor=by.actor,
+            name="source",
+            domain="domain",
+        )
+        for address, to in after.items():
+            row = before.get(address) or Alias(source=source, destination=address, domain_id=domain)
+            values = {"enabled": to.enabled, "expires": to.expires, "comment": to.comment}
+            if row.pk is None or any(getattr(row, key) != value for key, value in values.items()):
+                for key, value in values.items():
+                    setattr(row, key, value)
+                row.clean()
+                row.save()
+        _record(source, domain, list(before.values()), destinations, by)
+
+
+def edit_alias(
+    source: str,
+    edit: Callable[[list[Destination]], list[Destination]],
+    *,
+    by: audit.By,
+    instead_of_mailbox: bool = False,
+) -> None:
+    """save_alias with what `edit` makes of the destinations as they are now, so that two people who each add one do
+    not undo each other. An alias that has the mail of a mailbox already goes on to have it."""
+    with transaction.atomic():
+        _one_at_a_time()
+        now = destinations_of(source)
+        instead = bool(now) and source not in {to.address for to in now if to.enabled}
+        save_alias(source, edit(now), by=by, instead_of_mailbox=instead_of_mailbox or instead)
+
+
+def destinations_of(source: str) -> list[Destination]:
+    return [
+        Destination(row.destination, row.enabled, row.expires, row.comment)
+        for row in Alias.objects.filter(source=source)
+    ]
+
+
+def _check(source: str, destinations: list[Destination], instead_of_mailbox: bool) -> None:
+    alive = [to.address for to in destinations if to.enabled]
+    if not instead_of_mailbox and source not in alive and Mailbox.objects.filter(email=source).exists():
+        raise ValidationError(
+            _(
+                "%(source)s is a mailbox. Say whether the alias gets its mail as well, or instead of the mailbox."
+            ),
+            code="mailbox",
+            params={"source": addresses.to_unicode(source)},
+        )
+    routing.check(source, alive)
+
+
+def _one_at_a_time() -> None:
+    """Aliases are saved one after the other, or two admins could each save one half of a circle."""
+    Domain.objects.select_for_update().order_by("name").values_list("pk").first()
+
+
+def _record(source, domain, before: list[Alias], after: list[Destination], by: audit.By) -> None:
+    def told(rows):
+        return {
+            row.pop("address"): {
+                key: value if isinstance(value, bool) else str(value or "") for key, value in row.items()
+            }
+            for row in rows
+        }
+
+    was = told(asdict(Destination(row.destination, row.enabled, row.expires, row.comment)) for row in before)
+    now = told(map(asdict, after))
+    if was != now:
+        action = "change" if was and now else "create" if now else "delete"
+        was, now = audit.difference(was, now)
+        audit.record(by, action, "alias", source, domain=domain, before=was or None, after=now or None)

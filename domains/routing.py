@@ -1,0 +1,166 @@
+"""What happens to mail for an address, by the precedence that the daemons' SQL has too (deploy/postfix/sql).
+
+First match: the domain is off or unknown, so not ours; alias rows that are on and not expired; a mailbox that is on;
+a mailbox or alias that exists but is off or expired, so refused; the same in the domain that this one mirrors; the
+role addresses, which the server's postmaster answers; the catch-all of the domain, then of the mirrored one; refused.
+"""
+
+from dataclasses import dataclass, field
+
+from django.conf import settings
+from django.core.exceptions import ValidationError
+from django.utils.translation import gettext as _
+
+from accounts.models import Mailbox
+from domains import addresses
+from domains.models import Alias, Domain
+
+# Postfix' virtual_alias_expansion_limit and virtual_alias_recursion_limit, whose defaults deploy/ keeps.
+EXPANSION_LIMIT = 1000
+RECURSION_LIMIT = 1000
+ROLE_ADDRESSES = ("postmaster", "abuse")
+
+
+@dataclass
+class Step:
+    """What one address leads to: an end ("mailbox", "outside", "refused"), the next addresses, or both."""
+
+    end: str = ""
+    onward: list[str] = field(default_factory=list)
+
+
+class Routes:
+    """Looks up many addresses at once, with alias rows that are not saved yet taken as if they were.
+
+    `pending` maps sources to the destinations that are switched on in the form at hand.
+    """
+
+    def __init__(self, pending: dict[str, list[str]] | None = None):
+        self.pending = pending or {}
+
+    def steps(self, wanted: set[str]) -> dict[str, Step]:
+        """One step for each canonical address; three queries, however many addresses."""
+        parts = {address: addresses.split(base(address)) for address in wanted}
+        names = {domain for _local, domain in parts.values()}
+        domains = {d.name: d for d in Domain.objects.filter(name__in=names).select_related("alias_of")}
+        exact, catch_all = {}, {}
+        for address, (local, name) in parts.items():
+            domain = domains.get(name)
+            chain = [d.name for d in (domain, domain and domain.alias_of) if d and d.enabled]
+            exact[address] = [f"{local}@{name}" for name in chain]
+            catch_all[address] = [f"@{name}" for name in chain]
+        sources = {key for keys in (*exact.values(), *catch_all.values()) for key in keys}
+        leads: dict[str, list[str]] = {}
+        for alias in Alias.objects.filter(source__in=sources - self.pending.keys()):
+            leads.setdefault(alias.source, []).extend([alias.destination] if alias.is_alive else [])
+        leads |= {source: self.pending[source] for source in sources & self.pending.keys()}
+        boxes = dict(Mailbox.objects.filter(email__in=sources).values_list("email", "enabled"))
+
+        def step(address: str) -> Step:
+            local, name = parts[address]
+            domain = domains.get(name)
+            if domain is None:
+                return Step("outside")
+            for key in exact[address]:
+                if leads.get(key):
+                    # An alias that names its own address keeps a copy in the mailbox of that name.
+                    copy = key in leads[key] and boxes.get(key)
+                    return Step(
+                        "mailbox" if copy else "", [to for to in leads[key] if not (copy and to == key)]
+                    )
+                if key in boxes:
+                    return Step("mailbox" if boxes[key] else "refused")
+                if key in leads:
+                    return Step("refused")
+            if domain.enabled and local in ROLE_ADDRESSES and base(address) != settings.MAILPANEL_POSTMASTER:
+                return Step(onward=[settings.MAILPANEL_POSTMASTER])
+            for key in catch_all[address]:
+                if leads.get(key):
+                    return Step(onward=leads[key])
+            return Step("outside" if domain.enabled and domain.is_relay else "refused")
+
+        return {address: step(address) for address in wanted}
+
+
+def base(address: str) -> str:
+    """The address without its `+tag`, which no source and no mailbox has."""
+    local, domain = addresses.split(address)
+    return f"{local.partition('+')[0]}@{domain}"
+
+
+def check(source: str, destinations: list[str]) -> None:
+    """Refuse an alias that would loop, lead nowhere on this server, or outgrow Postfix, itself or by an alias that
+    leads to it. `destinations` are the ones that are switched on. Raises ValidationError with the chain shown."""
+    routes = Routes({source: destinations})
+    _walk(routes, source, destinations)
+    for other in _leading_to(source):
+        _walk(routes, other, [other], width_only=True)
+
+
+def _walk(routes: Routes, source: str, destinations: list[str], *, width_only: bool = False) -> None:
+    came_from: dict[str, str] = {}
+    keeps_copy = not width_only and source in destinations and Mailbox.objects.filter(email=source).exists()
+    level = [to for to in dict.fromkeys(destinations) if not (keeps_copy and to == source)]
+    ends = {source} if keeps_copy else set()
+    links = {source: level}
+    while level:
+        for address, step in routes.steps(set(level)).items():
+            links[address] = step.onward
+            if step.end == "refused" and not width_only:
+                raise ValidationError(
+                    _(
+                        "%(address)s does not exist on this server, or is switched off. Mail for it would be lost."
+                    ),
+                    code="dead",
+                    params={"address": addresses.to_unicode(address)},
+                )
+            if step.end:
+                ends.add(address)
+        following = {to: address for address in level for to in links[address] if to not in links}
+        came_from |= following
+        level = list(following)
+        if len(ends) > EXPANSION_LIMIT or len(links) > EXPANSION_LIMIT + RECURSION_LIMIT:
+            raise ValidationError(
+                _("%(source)s would reach more than %(most)s mailboxes, which Postfix refuses."),
+                code="wide",
+                params={"source": addresses.to_unicode(source), "most": EXPANSION_LIMIT},
+            )
+    if not width_only:
+        _refuse_a_circle(source, links)
+
+
+def _refuse_a_circle(source: str, links: dict[str, list[str]]) -> None:
+    """Depth first along the links; `+tag` does not make an address another one, or a circle could grow forever."""
+    path, on_path, done = [source], {base(source)}, set()
+    branches = [iter(links[source])]
+    while branches:
+        address = next(branches[-1], None)
+        if address is None:
+            branches.pop()
+            last = path.pop()
+            on_path.discard(base(last))
+            done.add(last)
+        elif base(address) in on_path:
+            chain = " → ".join(map(addresses.to_unicode, [*path, address]))
+            raise ValidationError(
+                _("This would go round in a circle: %(chain)s."), code="loop", params={"chain": chain}
+            )
+        elif address not in done:
+            path.append(address)
+            on_path.add(base(address))
+            branches.append(iter(links.get(address, ())))
+    if len(path) > RECURSION_LIMIT:
+        raise ValidationError(_("This chain has more aliases than Postfix follows."), code="deep")
+
+
+def _leading_to(source: str) -> set[str]:
+    """The aliases that lead to this one, over any number of steps."""
+    found, level = set(), {source}
+    while level:
+        level = (
+            set(Alias.objects.alive().filter(destination__in=level).values_list("source", flat=True))
+            - found
+            - {source}
+        )
+        found |= level
+    return found

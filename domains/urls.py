@@ -1,0 +1,17 @@
+from django.urls import path
+
+from accounts.views import mailbox_new
+from domains import views
+
+app_name = "domains"
+urlpatterns = [
+    path("domains/", views.domains, name="domains"),
+    path("domains/new/", views.domain_new, name="domain_new"),
+    path("domains/<str:name>/", views.domain, name="domain"),
+    path("domains/<str:name>/settings/", views.domain_edit, name="domain_edit"),
+    path("domains/<str:name>/mailboxes/new/", mailbox_new, name="mailbox_new"),
+    path("domains/<str:name>/aliases/", views.domain_aliases, name="domain_aliases"),
+    path("domains/<str:name>/aliases/new/", views.alias_new, name="alias_new"),
+    path("aliases/", views.aliases, name="aliases"),
+    path("aliases/<str:source>/", views.alias, name="alias"),
+]

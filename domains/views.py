@@ -1,0 +1,198 @@
+from django.contrib import messages
+from django.core.exceptions import ValidationError
+from django.db.models import Count, Q
+from django.shortcuts import redirect, render
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_safe
+
+from accounts import access
+from accounts.access import To
+from accounts.models import Mailbox
+from accounts.views import by, find, listed
+from domains import addresses, lifecycle
+from domains.forms import AliasForm, Destinations, DomainForm, NewAliasForm, NewDomainForm
+from domains.lifecycle import Destination
+from domains.models import Alias, Domain
+from mailpanel.paging import page
+
+
+@require_safe
+def domains(request):
+    access.staff(request.user)
+    found = page(access.domains(request.user).select_related("alias_of"), "name", request.GET)
+    return render(request, "domains/domains.html", {"domains": found})
+
+
+def domain_new(request):
+    access.server(request.user)
+    form = NewDomainForm(request.POST or None, actor=request.user)
+    if request.method == "POST" and form.is_valid():
+        try:
+            lifecycle.open_domain(form.instance, by=by(request))
+        except ValidationError as error:
+            form.take(error)
+        else:
+            messages.success(
+                request,
+                _("%s is there. Mail for it is accepted as soon as it has a mailbox.") % form.instance,
+            )
+            return redirect("domains:domain", form.instance.name)
+    return render(request, "domains/domain_new.html", {"form": form})
+
+
+@require_safe
+def domain(request, name):
+    found = access.domain(request.user, name, to=To.SEE)
+    q = request.GET.get("q", "")
+    return render(
+        request,
+        "domains/domain.html",
+        _head(request, found) | {"mailboxes": listed(find(found.mailboxes, q), request.GET), "q": q},
+    )
+
+
+@require_safe
+def domain_aliases(request, name):
+    found = access.domain(request.user, name, to=To.SEE)
+    return render(
+        request,
+        "domains/domain_aliases.html",
+        _head(request, found) | {"aliases": grouped(found.aliases, request.GET)},
+    )
+
+
+def domain_edit(request, name):
+    found = access.domain(request.user, name, to=To.CHANGE)
+    form = DomainForm(request.POST or None, instance=found, actor=request.user)
+    if request.method == "POST" and form.is_valid():
+        try:
+            lifecycle.change_domain(found, form.changes, by=by(request))
+        except ValidationError as error:
+            form.take(error)
+        else:
+            messages.success(request, _("%s is saved.") % found)
+            return redirect("domains:domain_edit", found.name)
+    return render(request, "domains/domain_edit.html", _head(request, found) | {"form": form})
+
+
+def _head(request, found: Domain) -> dict:
+    """What the head of each of a domain's pages shows."""
+    return {
+        "domain": found,
+        "mirrors": found.mirrors.all(),
+        "may_change": access.rights(request.user).administers(found.name),
+    }
+
+
+# --- aliases ------------------------------------------------------------------------------------------------
+
+
+@require_safe
+def aliases(request):
+    access.staff(request.user)
+    return render(
+        request, "domains/aliases.html", {"aliases": grouped(access.aliases(request.user), request.GET)}
+    )
+
+
+def grouped(rows, asked):
+    """A page of aliases, each with its destinations; two statements, however many rows."""
+    sources = rows.values("source", "domain_id").annotate(
+        total=Count("id"), on=Count("id", filter=Q(enabled=True))
+    )
+    found = page(sources, "source", asked)
+    destinations = {}
+    for row in Alias.objects.filter(source__in=[row["source"] for row in found]).order_by("destination"):
+        destinations.setdefault(row.source, []).append(row)
+    for row in found:
+        row["destinations"] = destinations.get(row["source"], [])[:5]
+        row["more"] = row["total"] - len(row["destinations"])
+    return found
+
+
+def alias_new(request, name):
+    found = access.domain(request.user, name, to=To.CHANGE)
+    form = NewAliasForm(
+        request.POST or None, domain=found, mailbox=_shadowed(request.POST.get("local", ""), found.name)
+    )
+    destinations = Destinations.of(request.POST or None)
+    if _is_save(request) and form.is_valid() and destinations.is_valid():
+        access.source_of_alias(request.user, form.source)
+        if Alias.objects.filter(source=form.source).exists():
+            form.add_error(
+                "local",
+                _("%s is an alias already. Open it to add destinations.") % addresses.to_unicode(form.source),
+            )
+        elif _save(request, form, destinations, form.source):
+            return redirect("domains:alias", form.source)
+    return render(
+        request, "domains/alias_new.html", {"form": form, "destinations": destinations, "domain": found}
+    )
+
+
+def alias(request, source):
+    rows = access.alias(request.user, source, to=To.SEE if request.method in ("GET", "HEAD") else To.CHANGE)
+    source, found = rows[0].source, rows[0].domain
+    shadowed = Mailbox.objects.filter(email=source).select_related("usage").first()
+    others = [row for row in rows if row.destination != source]
+    shadow = AliasForm.AS_WELL if len(others) < len(rows) else AliasForm.INSTEAD
+    form = AliasForm(request.POST or None, mailbox=shadowed, initial={"shadow": shadow})
+    destinations = Destinations.of(request.POST or None, others)
+    _mark_outside(destinations, others)
+    if (
+        _is_save(request)
+        and form.is_valid()
+        and destinations.is_valid()
+        and _save(request, form, destinations, source)
+    ):
+        return redirect("domains:domain_aliases", found.name)
+    return render(
+        request,
+        "domains/alias.html",
+        {
+            "form": form,
+            "destinations": destinations,
+            "domain": found,
+            "source": source,
+            "rows": rows,
+            "shadowed": shadowed,
+            "may_change": access.may_change_alias(request.user, source),
+        },
+    )
+
+
+def _mark_outside(destinations, rows: list[Alias]) -> None:
+    """Tell the form of each saved row whether its destination leaves this server."""
+    domain_of = {row: addresses.split(row.destination)[1] for row in rows}
+    ours = set(Domain.objects.filter(name__in=domain_of.values()).values_list("name", flat=True))
+    for form, row in zip(destinations.initial_forms, rows, strict=False):
+        form.outside = domain_of[row] not in ours
+
+
+def _is_save(request) -> bool:
+    return request.method == "POST" and request.POST.get("do") != "add"
+
+
+def _shadowed(local: str, domain: str) -> Mailbox | None:
+    try:
+        return Mailbox.objects.filter(email=addresses.parse_mailbox(f"{local.strip(' ')}@{domain}")).first()
+    except ValidationError:
+        return None
+
+
+def _save(request, form, destinations, source: str) -> bool:
+    """Save what the forms hold; a refusal goes to the form. An alias without destinations is deleted."""
+    chosen = [row.destination() for row in destinations.kept]
+    shadow = form.cleaned_data.get("shadow")
+    if shadow == form.AS_WELL and source not in {to.address for to in chosen}:
+        chosen.append(Destination(source))
+    try:
+        if not chosen and not Alias.objects.filter(source=source).exists():
+            raise ValidationError(_("An alias needs a destination: where shall its mail go?"))
+        lifecycle.save_alias(source, chosen, by=by(request), instead_of_mailbox=shadow == form.INSTEAD)
+    except ValidationError as error:
+        form.take(error)
+        return False
+    done = _("%s is saved and takes effect at once.") if chosen else _("%s is deleted.")
+    messages.success(request, done % addresses.to_unicode(source))
+    return True

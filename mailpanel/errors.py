@@ -1,0 +1,65 @@
+"""The pages for what went wrong. They ask nothing of the database, which may be what went wrong."""
+
+import logging
+import sys
+
+from django.db import InterfaceError, OperationalError
+from django.http import HttpResponse, HttpResponseForbidden, HttpResponseNotFound
+from django.template.loader import render_to_string
+from django.utils.translation import gettext as _
+
+from accounts import access, audit
+from accounts.authentication import client_address
+
+RETRY_SECONDS = 10
+log = logging.getLogger(__name__)
+
+
+def not_found(request, exception=None):
+    if isinstance(exception, access.OutOfReach) and request.method == "POST":
+        _audit_refusal(request)
+    return _page(request, "404.html", HttpResponseNotFound)
+
+
+def forbidden(request, exception=None):
+    if request.user.is_authenticated and request.method == "POST":
+        _audit_refusal(request)
+    return _page(request, "403.html", HttpResponseForbidden, why=str(exception or ""))
+
+
+def csrf_failure(request, reason=""):
+    return _page(
+        request,
+        "403.html",
+        HttpResponseForbidden,
+        why=_(
+            "This form was open too long, or came from another site. Go back, load the page again and send it once more."
+        ),
+    )
+
+
+def server_error(request):
+    """500, or 503 with Retry-After while the database is away or busy: nothing was saved, and trying again is right."""
+    error = sys.exc_info()[1]
+    if isinstance(error, OperationalError | InterfaceError):
+        log.warning("The database did not answer: %s", error)
+        response = _page(
+            request, "503.html", HttpResponse, retry=RETRY_SECONDS, posted=request.method == "POST"
+        )
+        response.status_code = 503
+        response["Retry-After"] = str(RETRY_SECONDS)
+        return response
+    response = _page(request, "500.html", HttpResponse)
+    response.status_code = 500
+    return response
+
+
+def _page(request, template, response, **context):
+    return response(
+        render_to_string(f"errors/{template}", {"theme": request.COOKIES.get("mailpanel_theme"), **context})
+    )
+
+
+def _audit_refusal(request):
+    by = audit.By(request.user.email, client_address(request))
+    audit.record(by, "denied", "page", request.path, reason=request.method)

@@ -1,0 +1,104 @@
+"""How values look on the pages: template tags and filters, known to every template."""
+
+from django import template
+from django.conf import settings
+from django.templatetags.static import static
+from django.utils import timezone
+from django.utils.formats import date_format
+from django.utils.html import format_html
+from django.utils.translation import gettext as _
+
+from domains import addresses, quota
+
+register = template.Library()
+
+
+def names(request) -> dict:
+    """Context of every page: what this server calls itself."""
+    return {"hostname": settings.MAILPANEL_HOSTNAME, "panel_url": settings.MAILPANEL_URL}
+
+
+@register.simple_tag
+def icon(name: str):
+    return format_html(
+        '<svg class="icon" aria-hidden="true"><use href="{}#{}"/></svg>', static("icons.svg"), name
+    )
+
+
+@register.filter
+def address(value: str):
+    """The local part strong, the domain soft, and a place to break before the @."""
+    local, domain = addresses.split(value)
+    domain = addresses.to_unicode(domain)
+    return format_html("{}<wbr><i>@{}</i>", local or _("everything else"), domain)
+
+
+@register.filter
+def unicode(value: str) -> str:
+    return addresses.to_unicode(value)
+
+
+@register.filter
+def size(value) -> str:
+    return quota.show(value)
+
+
+@register.filter
+def when(value):
+    """A moment as people say it, with the exact one in its title."""
+    if not value:
+        return format_html('<span class="soft">{}</span>', _("Never"))
+    local, today = timezone.localtime(value), timezone.localdate()
+    days = (today - local.date()).days
+    if days == 0:
+        text = date_format(local, "TIME_FORMAT")
+    elif days == 1:
+        text = _("Yesterday")
+    elif local.year == today.year:
+        text = date_format(local, "MONTH_DAY_FORMAT")
+    else:
+        text = date_format(local, "DATE_FORMAT")
+    return format_html(
+        '<time datetime="{}" title="{}">{}</time>',
+        local.isoformat(),
+        date_format(local, "DATETIME_FORMAT"),
+        text,
+    )
+
+
+@register.inclusion_tag("quota.html")
+def quota_bar(used, limit):
+    """Used of a quota: the words, and a bar that turns amber from 80 % and red from 95 %."""
+    used = max(used or 0, 0)
+    if not limit:
+        return {"used": used, "limit": None}
+    per_cent = min(used * 100 // limit, 999)
+    return {
+        "used": used,
+        "limit": limit,
+        "per_cent": per_cent,
+        "width": min(per_cent, 100),
+        "level": "bad" if per_cent >= 95 else "warn" if per_cent >= 80 else "",
+    }
+
+
+@register.inclusion_tag("pool.html")
+def pool_bar(given, pool):
+    """What a domain has promised to its mailboxes, of its pool."""
+    return {"given": given, "pool": pool, "width": min(given * 100 // pool, 100) if pool else 0}
+
+
+@register.filter
+def initials(person) -> str:
+    words = (person.name or person.email.partition("@")[0].replace(".", " ")).split()
+    return "".join(word[0] for word in (words[:1] + words[1:][-1:])).upper()
+
+
+@register.simple_tag(takes_context=True)
+def nav(context, name: str):
+    """aria-current for the entry of the navigation that the page belongs to."""
+    match = context["request"].resolver_match
+    here = match.view_name if match else ""
+    return (
+        format_html(' aria-current="{}"', "page" if here == name else "true") if here.startswith(name) else ""
+    )

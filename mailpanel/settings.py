@@ -1,0 +1,267 @@
+"""Every knob of the panel, read from the environment.
+
+A name ending in ``_FILE`` may stand for any secret: its content is read instead. A value that makes no
+sense stops the start with a sentence that names the variable. The README has the same table for people.
+"""
+
+import ipaddress
+import os
+import secrets
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import dj_database_url
+from csp.constants import NONE, SELF
+from django.core.exceptions import ImproperlyConfigured
+from environs import Env, EnvError, validate
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+env = Env()
+
+
+def _secret(name: str, default: str = "") -> str:
+    """The variable, or the content of the file that NAME_FILE names: so a secret need not be in the environment."""
+    path = env.str(f"{name}_FILE", "")
+    if not path:
+        return env.str(name, default)
+    try:
+        return Path(path).read_text().strip()
+    except OSError as error:
+        raise ImproperlyConfigured(f"{name}_FILE: {error}") from error
+
+
+def _networks(text: str) -> list:
+    return [ipaddress.ip_network(part.strip()) for part in text.split(",") if part.strip()]
+
+
+def _kept_secret_key(path: Path) -> str:
+    """The key kept beside the embedded database, made on first use with its final mode."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o640)
+    except FileExistsError:
+        return path.read_text().strip()
+    with os.fdopen(handle, "w") as file:
+        file.write(secrets.token_urlsafe(48) + "\n")
+    return path.read_text().strip()
+
+
+try:
+    # Where everything that changes lives: database, mail, the private daemons.
+    MAILPANEL_VAR = Path(env.str("MAILPANEL_VAR", str(BASE_DIR / "var"))).resolve()
+    # The panel's own address as people type it; https here means secure cookies and HSTS.
+    MAILPANEL_URL = env.str("MAILPANEL_URL", "http://localhost:8000").rstrip("/")
+    # sqlite:///PATH or mysql://USER:PASSWORD@HOST:PORT/NAME (?unix_socket=PATH)
+    MAILPANEL_DATABASE_URL = _secret(
+        "MAILPANEL_DATABASE_URL", f"sqlite:///{MAILPANEL_VAR}/database/mail.sqlite3"
+    )
+    # Proxies whose X-Forwarded-For is believed: comma-separated addresses or networks.
+    MAILPANEL_TRUSTED_PROXIES = _networks(env.str("MAILPANEL_TRUSTED_PROXIES", ""))
+    MAILPANEL_SECRET_KEY = _secret("MAILPANEL_SECRET_KEY")
+
+    # The server's name in greetings and on the pages, and who answers for postmaster@ and abuse@.
+    MAILPANEL_HOSTNAME = env.str("MAILPANEL_HOSTNAME", "mail.example.test")
+    MAILPANEL_POSTMASTER = env.str("MAILPANEL_POSTMASTER", "postmaster@example.test")
+
+    # Dovecot's doveadm HTTP API, by which the panel ends sessions and flushes the auth cache.
+    MAILPANEL_DOVEADM_URL = env.str("MAILPANEL_DOVEADM_URL", "")
+    MAILPANEL_DOVEADM_API_KEY = _secret("MAILPANEL_DOVEADM_API_KEY")
+
+    MAILPANEL_PASSWORD_SCHEME = env.str(
+        "MAILPANEL_PASSWORD_SCHEME",
+        "ARGON2ID",
+        validate=validate.OneOf(["ARGON2ID", "BLF-CRYPT", "SHA512-CRYPT"]),
+    )
+    MAILPANEL_PASSWORD_MIN_LENGTH = env.int(
+        "MAILPANEL_PASSWORD_MIN_LENGTH", 12, validate=validate.Range(8, 64)
+    )
+
+    # Wrong passwords before a pause, for one account from one address, and for one address in all.
+    MAILPANEL_SIGNIN_TRIES = env.int("MAILPANEL_SIGNIN_TRIES", 10, validate=validate.Range(3, 100))
+    MAILPANEL_SIGNIN_TRIES_PER_ADDRESS = env.int(
+        "MAILPANEL_SIGNIN_TRIES_PER_ADDRESS", 50, validate=validate.Range(3, 10000)
+    )
+    MAILPANEL_SIGNIN_PAUSE_MINUTES = env.int(
+        "MAILPANEL_SIGNIN_PAUSE_MINUTES", 15, validate=validate.Range(1, 1440)
+    )
+    # A session ends this long after the last request, and this long after the sign-in whatever happens.
+    MAILPANEL_SESSION_IDLE_MINUTES = env.int(
+        "MAILPANEL_SESSION_IDLE_MINUTES", 120, validate=validate.Range(1, 10080)
+    )
+    MAILPANEL_SESSION_HOURS = env.int("MAILPANEL_SESSION_HOURS", 24, validate=validate.Range(1, 720))
+    MAILPANEL_STAFF_SESSION_IDLE_MINUTES = env.int(
+        "MAILPANEL_STAFF_SESSION_IDLE_MINUTES", 30, validate=validate.Range(1, 10080)
+    )
+    MAILPANEL_STAFF_SESSION_HOURS = env.int(
+        "MAILPANEL_STAFF_SESSION_HOURS", 10, validate=validate.Range(1, 720)
+    )
+
+    # Ports of the private daemons of `make run`: name=port pairs that differ from the defaults.
+    MAILPANEL_PORTS = env.dict("MAILPANEL_PORTS", {}, subcast_values=int)
+    MAILPANEL_TIME_ZONE = env.str("MAILPANEL_TIME_ZONE", "UTC")
+    DEBUG = env.bool("MAILPANEL_DEBUG", False)
+except (EnvError, ValueError) as error:
+    raise ImproperlyConfigured(f"A setting in the environment makes no sense: {error}") from error
+
+_url = urlsplit(MAILPANEL_URL)
+if _url.scheme not in ("http", "https") or not _url.hostname or _url.path:
+    raise ImproperlyConfigured(
+        f"MAILPANEL_URL is “{MAILPANEL_URL}”; it has the form https://panel.example.org"
+    )
+_https = _url.scheme == "https"
+
+SECRET_KEY = MAILPANEL_SECRET_KEY or _kept_secret_key(MAILPANEL_VAR / "secret_key")
+
+# --- database -----------------------------------------------------------------------------------------------
+_database = dj_database_url.parse(MAILPANEL_DATABASE_URL)
+if _database["ENGINE"] == "django.db.backends.sqlite3":
+    _database["ENGINE"] = "mailpanel.sqlite"
+    _database["OPTIONS"] = {"timeout": 10, "transaction_mode": "IMMEDIATE"}
+    Path(_database["NAME"]).parent.mkdir(parents=True, exist_ok=True)
+elif _database["ENGINE"] == "django.db.backends.mysql":
+    _database["CONN_MAX_AGE"] = 60
+    _database["CONN_HEALTH_CHECKS"] = True
+    _database["OPTIONS"] = {
+        **_database.get("OPTIONS", {}),
+        "charset": "utf8mb4",
+        "connect_timeout": 3,
+        "read_timeout": 20,
+        "write_timeout": 20,
+        "isolation_level": "read committed",
+        "init_command": "SET sql_mode = 'STRICT_TRANS_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION', "
+        "innodb_lock_wait_timeout = 4",
+    }
+else:
+    raise ImproperlyConfigured(
+        "MAILPANEL_DATABASE_URL begins with sqlite:/// or mysql://; other databases are not supported"
+    )
+DATABASES = {"default": _database}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+# --- the application ----------------------------------------------------------------------------------------
+INSTALLED_APPS = [
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.humanize",
+    "whitenoise.runserver_nostatic",
+    "django.contrib.staticfiles",
+    "django_htmx",
+    "csp",
+    "axes",
+    "mailpanel",
+    "domains",
+    "accounts",
+]
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "csp.middleware.CSPMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.locale.LocaleMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "accounts.authentication.SessionRulesMiddleware",
+    "django.contrib.auth.middleware.LoginRequiredMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "django_htmx.middleware.HtmxMiddleware",
+    "axes.middleware.AxesMiddleware",
+]
+ROOT_URLCONF = "mailpanel.urls"
+WSGI_APPLICATION = "mailpanel.wsgi.application"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": False,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+                "accounts.access.for_templates",
+                "mailpanel.formatting.names",
+            ],
+            "builtins": ["mailpanel.formatting"],
+        },
+    }
+]
+STATIC_URL = "/static/"
+STATIC_ROOT = MAILPANEL_VAR / "static"
+STATICFILES_DIRS = [BASE_DIR / "static"]
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
+}
+MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"
+
+LANGUAGE_CODE = "en"
+TIME_ZONE = MAILPANEL_TIME_ZONE
+USE_TZ = True
+
+# --- sign-in ------------------------------------------------------------------------------------------------
+AUTH_USER_MODEL = "accounts.Mailbox"
+AUTHENTICATION_BACKENDS = ["axes.backends.AxesStandaloneBackend", "accounts.authentication.MailboxBackend"]
+LOGIN_URL = "accounts:sign_in"
+LOGIN_REDIRECT_URL = "home"
+LOGOUT_REDIRECT_URL = "accounts:sign_in"
+
+AXES_HANDLER = "accounts.authentication.Throttle"
+AXES_USERNAME_FORM_FIELD = "username"  # without it axes counts nothing, since our USERNAME_FIELD is "email"
+AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
+AXES_FAILURE_LIMIT = MAILPANEL_SIGNIN_TRIES
+AXES_COOLOFF_TIME = MAILPANEL_SIGNIN_PAUSE_MINUTES / 60  # hours
+AXES_RESET_ON_SUCCESS = True
+AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False
+AXES_CLIENT_IP_CALLABLE = "accounts.authentication.throttled_address"
+AXES_LOCKOUT_CALLABLE = "accounts.views.paused"
+AXES_DISABLE_ACCESS_LOG = True
+AXES_VERBOSE = False
+
+# --- the wire -----------------------------------------------------------------------------------------------
+ALLOWED_HOSTS = [_url.hostname, "localhost", "127.0.0.1", "[::1]"] if not _https else [_url.hostname]
+CSRF_TRUSTED_ORIGINS = [MAILPANEL_URL]
+SECURE_SSL_REDIRECT = _https
+SECURE_PROXY_SSL_HEADER = (
+    ("HTTP_X_FORWARDED_PROTO", "https") if _https and MAILPANEL_TRUSTED_PROXIES else None
+)
+SECURE_HSTS_SECONDS = 31536000 if _https else 0
+SECURE_HSTS_INCLUDE_SUBDOMAINS = _https
+SECURE_HSTS_PRELOAD = _https
+SECURE_REFERRER_POLICY = "same-origin"
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = _https
+SESSION_COOKIE_NAME = "__Host-session" if _https else "mailpanel_session"
+CSRF_COOKIE_NAME = "__Host-csrf" if _https else "mailpanel_csrf"
+LANGUAGE_COOKIE_SECURE = _https
+SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
+CSRF_COOKIE_HTTPONLY = True
+SESSION_COOKIE_AGE = MAILPANEL_SESSION_HOURS * 3600
+CSRF_FAILURE_VIEW = "mailpanel.errors.csrf_failure"
+X_FRAME_OPTIONS = "DENY"
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": [NONE],
+        "img-src": [SELF],
+        "style-src": [SELF],
+        "script-src": [SELF],
+        "connect-src": [SELF],
+        "form-action": [SELF],
+        "base-uri": [NONE],
+        "frame-ancestors": [NONE],
+        "object-src": [NONE],
+    }
+}
+DATA_UPLOAD_MAX_MEMORY_SIZE = 2 * 1024 * 1024
+DATA_UPLOAD_MAX_NUMBER_FIELDS = 5000
+
+# --- logging ------------------------------------------------------------------------------------------------
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["stderr"], "level": "WARNING"},
+}
