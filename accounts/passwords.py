@@ -30,6 +30,7 @@ import threading
 import unicodedata
 from collections.abc import Callable, Iterable
 from functools import cache, partial
+from math import ceil
 
 import bcrypt
 from argon2.exceptions import Argon2Error
@@ -49,18 +50,20 @@ SCHEMES = (
 )  # fmt: skip
 UNUSABLE = "{CRYPT}!"
 
-# Characters after normalisation, so at most 1,024 bytes. RFC 4616 has every server take 255 bytes, and a client that
-# sends the address twice stays under the 2,048 bytes of a Postfix command line with this many characters of three
-# bytes. Dovecot's lines for IMAP, POP3 and ManageSieve take 4,096. Hashing that much costs no more than hashing little.
+# Characters after normalisation, so at most 1,024 bytes. RFC 4616 has every server take 255 bytes. Tried with an
+# address of 254: Dovecot takes this many of any kind by IMAP, POP3 and ManageSieve, and so does Postfix by AUTH LOGIN
+# and PLAIN, where a client that sends the address twice meets the 2,048 bytes of a line above three bytes a character.
 MAX_LENGTH = 256
 
 # What we write. OWASP's first choice for Argon2id; bcrypt and SHA-512 at a cost of about a tenth of a second.
 ARGON2_MEMORY, ARGON2_TIME = 19456, 2  # KiB, passes; one lane
 BCRYPT_COST = 11
-BCRYPT_BYTES = 72  # bcrypt reads no further
 SHA512_ROUNDS = 100_000
+BCRYPT_BYTES = 72  # bcrypt reads no further
+CRYPT_BYTES = 511  # Debian's crypt(3) fails above
+MOST_BYTES = {"ARGON2ID": 4 * MAX_LENGTH, "BLF-CRYPT": BCRYPT_BYTES, "SHA512-CRYPT": CRYPT_BYTES}
 # What we read: a row from elsewhere costs about a second at most.
-ARGON2_MEMORY_MOST, ARGON2_TIME_MOST, ARGON2_LANES_MOST = 256 * 1024, 10, 8
+ARGON2_MOST = {"memory": 256 * 1024, "time": 10, "lanes": 8}
 BCRYPT_COST_MOST = 14
 SHA_ROUNDS_MOST = 1_000_000
 
@@ -87,7 +90,10 @@ def normalise(password: str) -> str:
 
 def make_hash(password: str) -> str:
     """“{SCHEME}hash” by MAILPANEL_PASSWORD_SCHEME. ValidationError for what no hash can hold; the policy is `validate`."""
-    return _WRITERS[settings.MAILPANEL_PASSWORD_SCHEME](_secret(password))
+    scheme, secret = settings.MAILPANEL_PASSWORD_SCHEME, _secret(password)
+    if len(secret) > MOST_BYTES[scheme]:
+        raise _too_many_bytes(scheme, len(secret))
+    return _WRITERS[scheme](secret)
 
 
 def verify(password: str, stored: str) -> bool:
@@ -150,8 +156,7 @@ def strength(password: str, *, words: Iterable[str] = ()) -> int:
 
 def generate() -> str:
     """A password of at least 128 random bits for a person to type, such as “k7mq-xw3e-…”; it meets the policy."""
-    least = settings.MAILPANEL_PASSWORD_MIN_LENGTH
-    return _grouped(max(7, -(-(least + 1) // 5)))
+    return _grouped(max(7, ceil((settings.MAILPANEL_PASSWORD_MIN_LENGTH + 1) / 5)))
 
 
 def new_app_password() -> tuple[str, str, str]:
@@ -197,21 +202,23 @@ def _control() -> ValidationError:
     )
 
 
+def _too_many_bytes(scheme: str, length: int) -> ValidationError:
+    return ValidationError(
+        _(
+            "This password has %(length)s bytes; the server's scheme (%(scheme)s) reads %(most)s. "
+            "Shorten it: letters beyond a to z take two bytes or more."
+        ),
+        code="too_many_bytes",
+        params={"length": length, "scheme": scheme, "most": MOST_BYTES[scheme]},
+    )
+
+
 def _write_argon2(secret: bytes) -> str:
     text = hash_secret(secret, secrets.token_bytes(16), ARGON2_TIME, ARGON2_MEMORY, 1, 32, Type.ID)
     return "{ARGON2ID}" + text.decode()
 
 
 def _write_bcrypt(secret: bytes) -> str:
-    if len(secret) > BCRYPT_BYTES:
-        raise ValidationError(
-            _(
-                "This password has %(length)s bytes and the server's scheme (BLF-CRYPT) reads %(most)s. "
-                "Shorten it; letters beyond a to z take two bytes or more."
-            ),
-            code="too_many_bytes",
-            params={"length": len(secret), "most": BCRYPT_BYTES},
-        )
     text = bcrypt.hashpw(secret, bcrypt.gensalt(BCRYPT_COST)).decode()
     return "{BLF-CRYPT}" + text.replace("$2b$", "$2y$", 1)  # one algorithm; every crypt(3) knows the latter
 
@@ -243,13 +250,9 @@ def _comparison(stored: str) -> Comparison | None:
 
 def _argon2(text: str) -> Comparison | None:
     form = _ARGON2.fullmatch(text)
-    within = (
-        form
-        and int(form["memory"]) <= ARGON2_MEMORY_MOST
-        and int(form["time"]) <= ARGON2_TIME_MOST
-        and int(form["lanes"]) <= ARGON2_LANES_MOST
-    )
-    return partial(_argon2_matches, text, Type.ID if form["kind"] == "id" else Type.I) if within else None
+    if not form or any(int(form[name]) > most for name, most in ARGON2_MOST.items()):
+        return None
+    return partial(_argon2_matches, text, Type.ID if form["kind"] == "id" else Type.I)
 
 
 def _argon2_matches(text: str, kind: Type, secret: bytes) -> bool:
@@ -284,20 +287,16 @@ def _des_crypt(text: str) -> Comparison | None:
 
 
 def _crypt(text: str) -> Comparison | None:
-    return _bcrypt(text) or _sha_crypt(text) or _md5_crypt(text) or _des_crypt(text)
+    compare = _sha_crypt(text) or _md5_crypt(text) or _des_crypt(text)
+    return _bcrypt(text) or (compare and (lambda secret: len(secret) <= CRYPT_BYTES and compare(secret)))
 
 
-def _digest(algorithm: str, text: str) -> Comparison | None:
+def _digest(algorithm: str, salted: bool, text: str) -> Comparison | None:
     size = hashlib.new(algorithm, usedforsecurity=False).digest_size
-    is_hex = re.fullmatch(f"[0-9A-Fa-f]{{{2 * size}}}", text)
+    is_hex = not salted and re.fullmatch(f"[0-9A-Fa-f]{{{2 * size}}}", text)
     raw = bytes.fromhex(text) if is_hex else _base64(text)
-    return partial(_digest_matches, algorithm, raw, b"") if len(raw) == size else None
-
-
-def _salted_digest(algorithm: str, text: str) -> Comparison | None:
-    size = hashlib.new(algorithm, usedforsecurity=False).digest_size
-    raw = _base64(text)
-    return partial(_digest_matches, algorithm, raw[:size], raw[size:]) if len(raw) > size else None
+    fits = len(raw) > size if salted else len(raw) == size
+    return partial(_digest_matches, algorithm, raw[:size], raw[size:]) if fits else None
 
 
 def _digest_matches(algorithm: str, digest: bytes, salt: bytes, secret: bytes) -> bool:
@@ -319,11 +318,11 @@ _FAMILIES = {
     "SHA256-CRYPT": _crypt,
     "CRYPT": _crypt,
     "MD5-CRYPT": _md5_crypt,
-    "SSHA": partial(_salted_digest, "sha1"),
-    "SSHA256": partial(_salted_digest, "sha256"),
-    "SSHA512": partial(_salted_digest, "sha512"),
-    "SHA512": partial(_digest, "sha512"),
-    "PLAIN-MD5": partial(_digest, "md5"),
+    "SSHA": partial(_digest, "sha1", True),
+    "SSHA256": partial(_digest, "sha256", True),
+    "SSHA512": partial(_digest, "sha512", True),
+    "SHA512": partial(_digest, "sha512", False),
+    "PLAIN-MD5": partial(_digest, "md5", False),
 }
 
 # By setting: how a hash begins, and the least of its parameters.
@@ -351,19 +350,23 @@ def _reasons(password: str, address: str, name: str) -> Iterable[ValidationError
             code="too_short",
             params={"length": len(password), "least": least},
         )
+    scheme, length = settings.MAILPANEL_PASSWORD_SCHEME, len(password.encode(errors="replace"))
     if len(password) > MAX_LENGTH:
         yield _too_long()
+    elif length > MOST_BYTES[scheme]:
+        yield _too_many_bytes(scheme, length)
     if any(unicodedata.category(character) in ("Cc", "Cs") for character in password):
         yield _control()
     if password and all(_is_blank(character) for character in password):
         yield ValidationError(_("Blanks alone are no password."), code="blank")
-    rest = _without(_own_words(address, name), password.casefold())
-    if {password.casefold().strip(), rest.strip()} & _common_passwords():
-        yield ValidationError(_("This is one of the passwords that are tried first."), code="common")
-    if rest != password.casefold() and len(rest) < _LEFT_OVER:
+    folded = password.casefold()
+    rest = _without(_own_words(address, name), folded)
+    if rest != folded and len(rest) < _LEFT_OVER:
         yield ValidationError(
             _("This is little more than the address, the name, or the name of this panel."), code="own_words"
         )
+    elif {folded.strip(), rest.strip()} & _common_passwords():
+        yield ValidationError(_("This is one of the passwords that are tried first."), code="common")
 
 
 def _weighable(password: str) -> str:

@@ -1,12 +1,14 @@
-from datetime import datetime, time, timedelta
+from datetime import date, datetime, time, timedelta
 
 from django import forms
 from django.core.exceptions import ValidationError
+from django.core.validators import MaxValueValidator, MinValueValidator
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from accounts import access
+from accounts.models import Mailbox
 from domains import addresses
 from domains.lifecycle import Destination
 from domains.models import Domain
@@ -110,6 +112,8 @@ class LastDay(forms.DateField):
     """A day in the panel's time zone; its value is the moment when that day is over."""
 
     widget = forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d")
+    # the day after has to be one, in every time zone, and MariaDB's DATETIME begins in 1000
+    default_validators = [MinValueValidator(date(2000, 1, 1)), MaxValueValidator(date(2999, 12, 31))]
 
     def prepare_value(self, value):
         return (
@@ -223,6 +227,11 @@ class AliasForm(PanelForm):
             (INSTEAD, gettext_lazy("Only the destinations")),
         ],
     )
+
+    def __init__(self, *args, mailbox: Mailbox | None, **kwargs):
+        super().__init__(*args, **kwargs)
+        if mailbox is None:
+            del self.fields["shadow"]
 
 
 class NewAliasForm(AliasForm):

@@ -103,7 +103,8 @@ def edit_alias(
     with transaction.atomic():
         _one_at_a_time()
         now = destinations_of(source)
-        instead = bool(now) and source not in {to.address for to in now if to.enabled}
+        alive = {to.address for to in now if to.enabled}
+        instead = bool(alive) and source not in alive
         save_alias(source, edit(now), by=by, instead_of_mailbox=instead_of_mailbox or instead)
 
 
@@ -116,7 +117,7 @@ def destinations_of(source: str) -> list[Destination]:
 
 def _check(source: str, destinations: list[Destination], instead_of_mailbox: bool) -> None:
     alive = [to.address for to in destinations if to.enabled]
-    if not instead_of_mailbox and source not in alive and Mailbox.objects.filter(email=source).exists():
+    if alive and not instead_of_mailbox and source not in alive and Mailbox.objects.filter(email=source).exists():
         raise ValidationError(
             _(
                 "%(source)s is a mailbox. Say whether the alias gets its mail as well, or instead of the mailbox."

@@ -76,14 +76,15 @@ def exact(size: int | None) -> str:
     return f"{size} B"
 
 
-class SizeInput(forms.CharField):
+class SizeInput(forms.Field):
     """A form field in which people type a size; its value is bytes or None."""
 
     def __init__(self, **kwargs):
-        super().__init__(**{"required": False, "max_length": 40, **kwargs, "empty_value": ""})
+        widget = forms.TextInput(attrs={"autocomplete": "off", "maxlength": 40})
+        super().__init__(**{"required": False, "widget": widget, **kwargs})
 
     def to_python(self, value):
-        return parse(super().to_python(value))
+        return parse(str(value or ""))
 
     def prepare_value(self, value):
         return exact(value) if value is None or isinstance(value, int) else value

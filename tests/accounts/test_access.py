@@ -1,0 +1,285 @@
+"""The role matrix: every route, for every role, with GET and POST, on objects in scope, out of scope and outranking."""
+
+import re
+
+import pytest
+from django.urls import get_resolver, reverse
+
+from accounts import access
+from accounts.access import To
+from accounts.models import Audit, Mailbox, Role
+from domains.models import Alias, Domain
+from tests.people import find
+
+ROLES = ["anonymous", "user1", "help_a", "dadm_a", "root1"]
+IN = "user2@a.example"
+OUT = "user1@b.example"
+ABOVE = "chief@a.example"
+
+# route, object | GET as anonymous, user, helpdesk, domain admin, server admin | the same for POST with an empty body
+MATRIX = """
+home                       -                 | 302 200 200 200 200 | 302 405 405 405 405
+theme                      -                 | 405 405 405 405 405 | 302 302 302 302 302
+accounts:sign_in           -                 | 200 302 302 302 302 | 200 302 302 302 302
+accounts:sign_out          -                 | 302 405 405 405 405 | 302 302 302 302 302
+accounts:password          -                 | 302 200 200 200 200 | 302 200 200 200 200
+accounts:password_strength -                 | 302 405 405 405 405 | 302 200 200 200 200
+accounts:mailboxes         -                 | 302 403 200 200 200 | 302 405 405 405 405
+accounts:mailbox           user2@a.example   | 302 404 200 200 200 | 302 405 405 405 405
+accounts:mailbox           user1@a.example   | 302 404 200 200 200 | 302 405 405 405 405
+accounts:mailbox           user1@b.example   | 302 404 404 404 200 | 302 405 405 405 405
+accounts:mailbox           chief@a.example   | 302 404 200 200 200 | 302 405 405 405 405
+accounts:mailbox_edit      user2@a.example   | 302 404 403 200 200 | 302 404 403 200 200
+accounts:mailbox_edit      user1@b.example   | 302 404 404 404 200 | 302 404 404 404 200
+accounts:mailbox_edit      chief@a.example   | 302 404 403 403 200 | 302 404 403 403 200
+accounts:mailbox_state     user2@a.example   | 302 405 405 405 405 | 302 404 403 302 302
+accounts:mailbox_state     user1@b.example   | 302 405 405 405 405 | 302 404 404 404 302
+accounts:mailbox_state     chief@a.example   | 302 405 405 405 405 | 302 404 403 403 302
+accounts:mailbox_password  user2@a.example   | 302 404 200 200 200 | 302 404 200 200 200
+accounts:mailbox_password  help@a.example    | 302 404 403 200 200 | 302 404 403 200 200
+accounts:mailbox_password  boss@a.example    | 302 404 403 403 200 | 302 404 403 403 200
+accounts:mailbox_password  both@a.example    | 302 404 403 403 200 | 302 404 403 403 200
+accounts:mailbox_password  user1@b.example   | 302 404 404 404 200 | 302 404 404 404 200
+accounts:mailbox_password  chief@a.example   | 302 404 403 403 200 | 302 404 403 403 200
+domains:domains            -                 | 302 403 200 200 200 | 302 405 405 405 405
+domains:domain_new         -                 | 302 403 403 403 200 | 302 403 403 403 200
+domains:domain             a.example         | 302 404 200 200 200 | 302 405 405 405 405
+domains:domain             b.example         | 302 404 404 404 200 | 302 405 405 405 405
+domains:domain_edit        a.example         | 302 404 403 200 200 | 302 404 403 200 200
+domains:domain_edit        b.example         | 302 404 404 404 200 | 302 404 404 404 200
+domains:mailbox_new        a.example         | 302 404 403 200 200 | 302 404 403 200 200
+domains:mailbox_new        b.example         | 302 404 404 404 200 | 302 404 404 404 200
+domains:domain_aliases     a.example         | 302 404 200 200 200 | 302 405 405 405 405
+domains:domain_aliases     b.example         | 302 404 404 404 200 | 302 405 405 405 405
+domains:alias_new          a.example         | 302 404 403 200 200 | 302 404 403 200 200
+domains:alias_new          b.example         | 302 404 404 404 200 | 302 404 404 404 200
+domains:aliases            -                 | 302 403 200 200 200 | 302 405 405 405 405
+domains:alias              info@a.example    | 302 404 200 200 200 | 302 404 403 200 200
+domains:alias              secret@b.example  | 302 404 404 404 200 | 302 404 404 404 200
+domains:alias              chief@a.example   | 302 404 200 200 200 | 302 404 403 403 200
+"""
+
+
+def rows():
+    for line in MATRIX.strip().splitlines():
+        target, on_get, on_post = line.split("|")
+        route, on = target.split()
+        for method, statuses in (("GET", on_get), ("POST", on_post)):
+            for role, status in zip(ROLES, statuses.split(), strict=True):
+                yield pytest.param(route, on, method, role, int(status), id=f"{route} {on} {method} {role}")
+
+
+def routes(resolver=None, prefix=""):
+    for pattern in (resolver or get_resolver()).url_patterns:
+        if hasattr(pattern, "url_patterns"):
+            namespace = f"{prefix}{pattern.namespace}:" if pattern.namespace else prefix
+            yield from routes(pattern, namespace)
+        else:
+            yield prefix + pattern.name
+
+
+def test_every_route_is_in_the_matrix():
+    assert set(routes()) == {line.split()[0] for line in MATRIX.strip().splitlines()}
+
+
+@pytest.mark.parametrize(("route", "on", "method", "role", "status"), rows())
+def test_role_matrix(world, as_, route, on, method, role, status):
+    Alias.objects.create(source=ABOVE, destination="user1@a.example", domain_id="a.example")
+    client = as_(None if role == "anonymous" else role)
+    url = reverse(route, args=[] if on == "-" else [on])
+    answer = client.get(url) if method == "GET" else client.post(url, {})
+    assert answer.status_code == status
+    if status == 404:
+        assert on.encode() not in answer.content
+
+
+@pytest.mark.parametrize("role", ["user1", "help_a", "dadm_a"])
+@pytest.mark.parametrize(
+    ("route", "foreign", "unknown"),
+    [
+        ("accounts:mailbox", OUT, "nobody@b.example"),
+        ("accounts:mailbox_edit", OUT, "nobody@b.example"),
+        ("accounts:mailbox_password", OUT, "nobody@nowhere.example"),
+        ("domains:domain", "b.example", "nowhere.example"),
+        ("domains:alias", "secret@b.example", "nothing@b.example"),
+        ("domains:mailbox_new", "b.example", "nowhere.example"),
+    ],
+)
+def test_foreign_and_unknown_look_the_same(world, as_, role, route, foreign, unknown):
+    client = as_(role)
+    one, other = client.get(reverse(route, args=[foreign])), client.get(reverse(route, args=[unknown]))
+    assert (one.status_code, other.status_code) == (404, 404)
+    assert one.content == other.content
+
+
+def test_refused_password_reset_changes_nothing_and_is_audited(world, as_):
+    before = find("user1_b").password
+    as_("dadm_a").post(reverse("accounts:mailbox_password", args=[OUT]), {"new": "Zx9-long-enough-pass"})
+    assert find("user1_b").password == before
+    as_("help_a").post(reverse("accounts:mailbox_password", args=["boss@a.example"]))
+    assert [(row.actor, row.action, row.name) for row in Audit.objects.order_by("id")] == [
+        ("boss@a.example", "denied", "/mailboxes/user1@b.example/password/"),
+        ("help@a.example", "denied", "/mailboxes/boss@a.example/password/"),
+    ]
+
+
+@pytest.mark.parametrize("email", ["help@a.example", "help-ab@a.example"])
+def test_helpdesk_resets_neither_itself_nor_a_colleague(world, as_, email):
+    before = Mailbox.objects.get(email=email).password
+    answer = as_("help_a").post(reverse("accounts:mailbox_password", args=[email]))
+    assert answer.status_code == 403
+    assert Mailbox.objects.get(email=email).password == before
+
+
+def test_helpdesk_reset_changes_the_password_alone(world, as_):
+    before = Mailbox.objects.filter(email=IN).values().get()
+    hostile = {
+        "quota": "0",
+        "enabled": "",
+        "is_superuser": "1",
+        "domain": "b.example",
+        "name": "Mallory",
+        "can_login": "",
+    }
+    assert as_("help_a").post(reverse("accounts:mailbox_password", args=[IN]), hostile).status_code == 200
+    after = Mailbox.objects.filter(email=IN).values().get()
+    changed = {key for key in after if after[key] != before[key]}
+    assert changed == {"password", "password_changed", "must_change_password", "modified"}
+
+
+def test_revoked_right_is_gone_with_the_next_request(world, as_):
+    client = as_("dadm_a")
+    url = reverse("accounts:mailbox_edit", args=[IN])
+    assert client.get(url).status_code == 200
+    Role.objects.filter(mailbox=find("dadm_a")).delete()
+    assert (
+        client.post(url, {"name": "Changed", "quota": "", "enabled": "on", "can_login": "on"}).status_code
+        == 404
+    )
+    assert Mailbox.objects.get(email=IN).name == "user2"
+
+
+def test_mass_assignment_on_edit(world, as_):
+    before = Mailbox.objects.filter(email=IN).values().get()
+    as_("dadm_a").post(
+        reverse("accounts:mailbox_edit", args=[IN]),
+        {
+            "name": "Renamed", "quota": "", "enabled": "on", "can_login": "on", "is_superuser": "1", "domain": "b.example",
+            "email": "root@b.example", "password": "{PLAIN}x", "role": "superadmin",
+        },
+    )  # fmt: skip
+    after = Mailbox.objects.filter(email=IN).values().get()
+    assert {key for key in after if after[key] != before[key]} == {"name", "modified"}
+
+
+def test_domain_admin_cannot_lift_the_own_limits(world, as_):
+    Domain.objects.filter(name="a.example").update(max_mailboxes=20, quota_pool=2**40)
+    as_("dadm_a").post(
+        reverse("domains:domain_edit", args=["a.example"]),
+        {
+            "description": "Ours", "default_quota": "1 GB", "max_mailboxes": "0", "quota_pool": "", "max_aliases": "",
+            "transport": "smtp:[evil]", "alias_of": "b.example", "enabled": "",
+        },
+    )  # fmt: skip
+    domain = Domain.objects.get(name="a.example")
+    assert (domain.description, domain.default_quota) == ("Ours", 2**30)
+    assert (domain.max_mailboxes, domain.quota_pool, domain.transport) == (20, 2**40, "virtual:")
+    assert domain.enabled
+    assert domain.alias_of_id is None
+
+
+def test_domain_in_the_body_does_not_move_a_new_mailbox(world, as_):
+    url = reverse("domains:mailbox_new", args=["a.example"]) + "?domain=b.example"
+    data = {
+        "local": "fresh",
+        "how": "none",
+        "name": "",
+        "quota": "",
+        "domain": "b.example",
+        "email": "fresh@b.example",
+    }
+    as_("dadm_a").post(url, data)
+    assert (
+        Mailbox.objects.filter(email__startswith="fresh").values_list("email", flat=True).get()
+        == "fresh@a.example"
+    )
+
+
+def test_rights_do_not_follow_suffixes(world, as_):
+    Domain.objects.bulk_create([Domain(name="sub.a.example"), Domain(name="evila.example")])
+    Mailbox.objects.create(email="x@sub.a.example", domain_id="sub.a.example")
+    for name in ("sub.a.example", "evila.example"):
+        assert as_("dadm_a").get(reverse("domains:domain", args=[name])).status_code == 404
+    assert as_("dadm_a").get(reverse("accounts:mailbox", args=["x@sub.a.example"])).status_code == 404
+
+
+def test_lists_hold_what_may_be_seen_and_nothing_else(world, as_):
+    for role, expected in {
+        "help_a": {"a.example"},
+        "dadm_ab": {"a.example", "b.example"},
+        "root1": {"a.example", "b.example", "c.example", "off.example", "hosted.example"},
+        "help_all": {"a.example", "b.example", "c.example", "off.example", "hosted.example"},
+    }.items():
+        person = find(role)
+        assert set(access.domains(person).values_list("name", flat=True)) == expected
+        assert set(access.mailboxes(person).values_list("domain_id", flat=True)) == expected - {
+            "hosted.example"
+        }
+        shown = re.findall(
+            r"/mailboxes/([^/\"]+)/\"", as_(role).get(reverse("accounts:mailboxes")).content.decode()
+        )
+        assert {email.partition("@")[2] for email in shown} == expected - {"hosted.example"}
+
+
+@pytest.mark.parametrize(
+    ("actor", "target", "may"),
+    [
+        ("dadm_a", "user1", True),
+        ("dadm_a", "help_a", True),
+        ("dadm_a", "help_ab", False),  # holds helpdesk in b.example, which dadm_a lacks
+        ("dadm_ab", "help_ab", True),
+        ("dadm_a", "dadm_ab", False),
+        ("dadm_ab", "dadm_a", True),
+        ("dadm_a", "chief", False),
+        ("dadm_all", "dadm_ab", True),
+        ("dadm_all", "chief", False),
+        ("dadm_all", "help_all", True),
+        ("dadm_b", "user1", False),
+        ("help_a", "user1", False),
+        ("help_all", "user1", False),
+        ("root1", "chief", True),
+        ("user1", "user1", False),
+    ],
+)
+def test_changing_follows_rank(world, actor, target, may):
+    assert access.may(find(actor), To.CHANGE, find(target)) is may
+
+
+@pytest.mark.parametrize(
+    ("actor", "target", "may"),
+    [
+        ("help_a", "user1", True),
+        ("help_all", "user1_b", True),
+        ("help_a", "user1_b", False),
+        ("help_a", "help_ab", False),
+        ("help_all", "root1", False),
+        ("dadm_a", "help_a", True),
+        ("dadm_a", "dadm_a", False),
+        ("root1", "root1", False),
+        ("root1", "root2", True),
+    ],
+)
+def test_resetting_follows_rank(world, actor, target, may):
+    assert access.may(find(actor), To.RESET, find(target)) is may
+
+
+def test_alias_that_takes_mail_from_a_mailbox_counts_as_changing_it(world, as_):
+    url = reverse("domains:alias_new", args=["a.example"])
+    data = {
+        "local": "chief", "shadow": "instead", "to-TOTAL_FORMS": "1", "to-INITIAL_FORMS": "0",
+        "to-0-address": "spy@evil.example", "to-0-enabled": "on",
+    }  # fmt: skip
+    assert as_("dadm_a").post(url, data).status_code == 403
+    assert not Alias.objects.filter(source="chief@a.example").exists()
+    assert as_("dadm_a").post(url, data | {"local": "user2"}).status_code == 302
+    assert Alias.objects.filter(source="user2@a.example", destination="spy@evil.example").exists()
