@@ -45,10 +45,8 @@ def tell(request, change, done: str, otherwise: str) -> None:
 @sensitive_post_parameters("password")
 def sign_in(request):
     target = request.POST.get("next", request.GET.get("next", ""))
-    if not url_has_allowed_host_and_scheme(
-        target, allowed_hosts={request.get_host()}, require_https=request.is_secure()
-    ):
-        target = ""
+    if not target.startswith("/") or not url_has_allowed_host_and_scheme(target, allowed_hosts=None):
+        target = ""  # only a path of our own
     if request.user.is_authenticated:
         return redirect(target or "home")
     form = SignInForm(request, request.POST or None)
