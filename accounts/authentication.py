@@ -15,6 +15,7 @@ from django.core import signing
 from django.core.exceptions import ValidationError
 from django.db.models import Q, Sum
 from django.shortcuts import redirect
+from django.utils.cache import add_never_cache_headers
 from django.utils.decorators import method_decorator
 from django.views.decorators.debug import sensitive_variables
 
@@ -150,7 +151,9 @@ class SessionRulesMiddleware:
         self.get_response = get_response
 
     def __call__(self, request):
-        return self.get_response(request)
+        response = self.get_response(request)
+        add_never_cache_headers(response)  # pages are for one person; static files are answered before they come here
+        return response
 
     def process_view(self, request, view, args, kwargs):
         if not request.user.is_authenticated:

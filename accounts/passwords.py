@@ -139,8 +139,7 @@ def validate(password: str, *, address: str = "", name: str = "") -> None:
     """
     if len(password) > 4 * MAX_LENGTH:  # even if decomposed; normalising an endless text is slow
         raise _too_long()
-    password = normalise(password)
-    reasons = [reason for reason in _reasons(password, address, name) if reason]
+    reasons = list(_reasons(normalise(password), address, name))
     if reasons:
         raise ValidationError(reasons)
 
@@ -342,7 +341,7 @@ _zxcvbn_lock = threading.Lock()  # it keeps the words of a call in a table of th
 _LIKE_LETTERS = frozenset("4@8({[<3691!|70$5+%2")  # what zxcvbn takes for letters: “p4$$w0rd”
 
 
-def _reasons(password: str, address: str, name: str) -> Iterable[ValidationError | None]:
+def _reasons(password: str, address: str, name: str) -> Iterable[ValidationError]:
     least = settings.MAILPANEL_PASSWORD_MIN_LENGTH
     if len(password) < least:
         yield ValidationError(

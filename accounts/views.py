@@ -8,7 +8,6 @@ from django.http import HttpResponse
 from django.shortcuts import redirect, render, resolve_url
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import gettext as _
-from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_POST, require_safe
 
@@ -41,7 +40,6 @@ def tell(request, change, done: str, otherwise: str) -> None:
 
 
 @login_not_required
-@never_cache
 @sensitive_post_parameters("password")
 def sign_in(request):
     target = request.POST.get("next", request.GET.get("next", ""))
@@ -107,7 +105,6 @@ def home(request):
     return render(request, "accounts/home.html", {"domains": found, "changes": changes})
 
 
-@never_cache
 @sensitive_post_parameters("current", "new")
 def password(request):
     form = PasswordForm(request.POST or None, request=request)
@@ -211,7 +208,6 @@ def used(found: Mailbox):
     return {"bytes": max(usage.bytes or 0, 0), "messages": max(usage.messages or 0, 0)} if usage else None
 
 
-@never_cache
 @sensitive_post_parameters("password")
 def mailbox_new(request, name):
     domain = access.domain(request.user, name, to=To.CHANGE)
@@ -274,7 +270,6 @@ def _change(request, found: Mailbox, changes: dict) -> None:
     )
 
 
-@never_cache
 def mailbox_password(request, email):
     found = access.mailbox(request.user, email, to=To.RESET)
     form = ResetForm(request.POST or None)

@@ -3,7 +3,7 @@ go with it. Every function writes its audit row in the same transaction."""
 
 import uuid
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
 
 from django.core.exceptions import ValidationError
@@ -69,6 +69,7 @@ def save_alias(
         _one_at_a_time()
         before = {row.destination: row for row in Alias.objects.filter(source=source)}
         after = {to.address: to for to in destinations}
+        was = _told(Destination(row.destination, row.enabled, row.expires, row.comment) for row in before.values())
         domain = addresses.split(source)[1]
         Domain.objects.all().reserve(domain, aliases=len(after) - len(before))
         if after:
@@ -86,9 +87,9 @@ def save_alias(
             if row.pk is None or any(getattr(row, key) != value for key, value in values.items()):
                 for key, value in values.items():
                     setattr(row, key, value)
-                row.clean()
+                row.full_clean(exclude={"domain"}, validate_unique=False, validate_constraints=False)
                 row.save()
-        _record(source, domain, list(before.values()), destinations, by)
+        _record(source, domain, was, _told(destinations), by)
 
 
 def edit_alias(
@@ -133,17 +134,14 @@ def _one_at_a_time() -> None:
     Domain.objects.select_for_update().order_by("name").values_list("pk").first()
 
 
-def _record(source, domain, before: list[Alias], after: list[Destination], by: audit.By) -> None:
-    def told(rows):
-        return {
-            row.pop("address"): {
-                key: value if isinstance(value, bool) else str(value or "") for key, value in row.items()
-            }
-            for row in rows
-        }
+def _told(destinations) -> dict:
+    """What the audit log keeps of each destination."""
+    return {
+        to.address: {"enabled": to.enabled, "expires": str(to.expires or ""), "comment": to.comment} for to in destinations
+    }
 
-    was = told(asdict(Destination(row.destination, row.enabled, row.expires, row.comment)) for row in before)
-    now = told(map(asdict, after))
+
+def _record(source: str, domain: str, was: dict, now: dict, by: audit.By) -> None:
     if was != now:
         action = "change" if was and now else "create" if now else "delete"
         was, now = audit.difference(was, now)

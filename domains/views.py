@@ -97,7 +97,7 @@ def aliases(request):
 
 def grouped(rows, asked):
     """A page of aliases, each with its destinations; two statements, however many rows."""
-    sources = rows.values("source", "domain_id").annotate(
+    sources = rows.values("source").annotate(
         total=Count("id"), on=Count("id", filter=Q(enabled=True))
     )
     found = page(sources, "source", asked)
