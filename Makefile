@@ -1,0 +1,49 @@
+# Two commands matter: make run, make test. `make help` lists the rest.
+PYTHON ?= python3
+BIN = .venv/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help run test demo-data lint format lock clean
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
+
+run: $(BIN)/.panel ## the panel and a private mail server on this machine; Ctrl-C ends both
+	@exec $(BIN)/python manage.py stack run
+
+demo-data: $(BIN)/.panel ## fill the database of `make run` with believable domains, mailboxes and aliases
+	@$(BIN)/python manage.py migrate --verbosity 0
+	@$(BIN)/python manage.py demo_data
+
+test: $(BIN)/.tests ## everything, on SQLite and then on MariaDB; installs what it needs
+	DATABASE=sqlite $(BIN)/python -m pytest $(ARGS)
+	DATABASE=mariadb $(BIN)/python -m pytest $(ARGS)
+
+lint: $(BIN)/.tests ## ruff and djlint
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/djlint --quiet --lint templates
+
+format: $(BIN)/.tests ## let ruff write the code
+	$(BIN)/ruff check --fix --quiet .
+	$(BIN)/ruff format .
+
+COMPILE = $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate --python-version 3.11
+lock: $(BIN)/.tests ## pin the newest versions that pyproject.toml allows; ARGS=--upgrade for all
+	$(COMPILE) $(ARGS) pyproject.toml -o requirements.txt
+	$(COMPILE) $(ARGS) pyproject.toml --extra mysql -c requirements.txt -o deploy/mariadb/requirements.txt
+	$(COMPILE) $(ARGS) pyproject.toml --extra mysql --extra test -c requirements.txt -o tests/requirements.txt
+
+clean: ## take away the virtual environment; the data stay in var/
+	rm -rf .venv
+
+# A stamp for each set of packages, so that the second run does not ask pip again.
+$(BIN)/.panel: requirements.txt
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv || { echo "Python 3.11 or newer with venv is needed: apt install python3-venv"; exit 1; }
+	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt
+	@touch $@
+
+$(BIN)/.tests: tests/requirements.txt $(BIN)/.panel
+	@$(BIN)/python manage.py stack packages --tests
+	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r tests/requirements.txt
+	@touch $@
