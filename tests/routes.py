@@ -1,0 +1,42 @@
+"""The pages that the catalogue of attacks speaks of, by its names, and where they are here.
+
+None is a page that does not exist yet; the reason stands beside it, so that nobody takes a missing test for a passed one.
+"""
+
+from django.urls import reverse
+
+ROUTES = {
+    "login": "accounts:sign_in",
+    "password_change": "accounts:password",
+    "profile": "home",
+    "mailbox_list": "accounts:mailboxes",
+    "mailbox_add": "domains:mailbox_new",
+    "mailbox_edit": "accounts:mailbox_edit",
+    "mailbox_password": "accounts:mailbox_password",
+    "helpdesk_reset": "accounts:mailbox_password",
+    "helpdesk_search": "accounts:mailboxes",
+    "alias_add": "domains:alias_new",
+    "alias_edit": "domains:alias",
+    "aliasdomain_add": "domains:domain_new",  # a mirror is a domain with “Mirror of” filled in
+    "domain_add": "domains:domain_new",
+    "domain_edit": "domains:domain_edit",
+}
+WITHOUT_A_PAGE = {
+    "2fa": "the second factor comes with the pages of all roles",
+    "2fa_disable": "the second factor comes with the pages of all roles",
+    "helpdesk_2fa_reset": "the second factor comes with the pages of all roles",
+    "reset": "a forgotten password is reset by the helpdesk; recovery addresses come later",
+    "dashboard": "the status page comes with its probes",
+    "health": "the status page comes with its probes",
+    "setup": "there is no set-up page on purpose: the first admin is made by command",
+    "forward": "forwarding by its owner comes later; an admin makes an alias",
+    "mailbox_bulk": "bulk actions come with the pages of all roles",
+    "admin_add": "roles are granted by command until their page comes",
+    "admin_edit": "roles are granted by command until their page comes",
+    "helpdesk_unlock": "a pause after wrong passwords ends by itself; its button comes with the pages of all roles",
+    "export_mailboxes": "exports come with the pages of all roles",
+}
+
+
+def url(name: str, *args: str) -> str:
+    return reverse(ROUTES[name], args=args)
