@@ -94,6 +94,8 @@ def close_mailbox(mailbox: Mailbox, *, by: audit.By, reason: str = "") -> None:
     """Move a mailbox to the trash with all that hangs on it: app passwords, senders, roles, and the alias rows of
     every domain that lead to it, since mail that is accepted for them could only bounce."""
     with keeping_a_server_admin():
+        # as it is now: a quota that changed meanwhile, or a second deletion, would leave the counters wrong
+        mailbox = Mailbox.objects.select_for_update().get(pk=mailbox.pk)
         _reserve(mailbox.domain_id, mailbox.quota, None, mailboxes=-1)
         _trash_mailboxes(Mailbox.objects.filter(pk=mailbox.pk), by=by, deletion=uuid.uuid4())
         audit.record(

@@ -240,9 +240,7 @@ _DECOYS = {
 
 def _comparison(stored: str) -> Comparison | None:
     """What compares a secret with this row; None if we do not read it."""
-    if not isinstance(stored, str) or len(stored) > 255:
-        return None
-    parts = _STORED.fullmatch(stored)
+    parts = _STORED.fullmatch(stored) if isinstance(stored, str) else None
     family = parts and _FAMILIES.get(parts[1].upper())
     return family(parts[2]) if family else None
 

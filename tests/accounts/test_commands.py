@@ -1,36 +1,22 @@
 import contextlib
-import fcntl
 import json
-import os
-import pty
-import subprocess
-import sys
-import termios
-import threading
-import time
-from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
-from accounts import passwords
-from accounts.management import cast
+from accounts import audit, lifecycle, passwords
 from accounts.management.commands.demo_data import as_dovecot
-from accounts.models import AppPassword, Audit, LastLogin, Mailbox, MailboxUsage, Role, Sender, Trash
+from accounts.models import AppPassword, Audit, Mailbox, Role, Sender, Trash
 from domains.models import Alias, Domain
+from mailpanel.daemons import DaemonError
 from tests import people
 from tests.domains.test_addresses import TABLE
 from tests.people import find
-from tests.shell import MANAGE, audited, counters, database_url, held, process, refused, shell
+from tests.shell import audited, counters, forget_what_dovecot_wrote, held, refused, shell
 
 pytestmark = pytest.mark.usefixtures("world")
 
 GB = 1024**3
 PASSWORD = "correct horse battery staple"
-
-
-def forget_what_dovecot_wrote():
-    as_dovecot("DELETE FROM mailbox_usage WHERE email <> %s", [("",)])
-    as_dovecot("DELETE FROM last_login WHERE email <> %s", [("",)])
 
 
 @pytest.fixture
@@ -49,30 +35,6 @@ def dovecot_wrote(transactional_db):
     )
     yield
     forget_what_dovecot_wrote()
-
-
-@pytest.fixture
-def dovecot(settings):
-    """A doveadm that answers every command with success; what it was asked is in the list."""
-    asked = []
-
-    class Doveadm(BaseHTTPRequestHandler):
-        def do_POST(self):
-            commands = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            asked.extend((command, parameters) for command, parameters, _tag in commands)
-            self.send_response(200)
-            self.end_headers()
-            self.wfile.write(json.dumps([["doveadmResponse", [], tag] for *_, tag in commands]).encode())
-
-        def log_message(self, *args):
-            pass
-
-    server = HTTPServer(("127.0.0.1", 0), Doveadm)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    settings.MAILPANEL_DOVEADM_URL = f"http://127.0.0.1:{server.server_port}"
-    yield asked
-    server.shutdown()
-    server.server_close()
 
 
 # --- mailbox add --------------------------------------------------------------------------------------------
@@ -252,64 +214,6 @@ def test_set_without_a_change_is_a_matter_of_usage():
     assert "say what to change" in refused("mailbox", "set", "user1@a.example", code=2)
 
 
-# --- the last server admin ----------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    "argv",
-    [
-        ["mailbox", "set", "chief@a.example", "--disable"],
-        ["mailbox", "set", "chief@a.example", "--no-login"],
-        ["mailbox", "delete", "chief@a.example", "--yes"],
-        ["domain", "set", "a.example", "--disable"],
-        ["domain", "delete", "a.example", "--yes"],
-        ["grant_admin", "chief@a.example", "--revoke"],
-    ],
-    ids=" ".join,
-)
-def test_the_last_server_admin_stays(argv):
-    Mailbox.objects.exclude(email="chief@a.example").update(is_superuser=False)
-    assert refused(*argv) == "This would leave no server admin who can sign in. Make another one first."
-
-
-def test_one_of_several_server_admins_may_go():
-    shell("mailbox", "delete", "chief@a.example", "--yes")
-    shell("grant_admin", "root1@c.example", "--revoke")
-    assert list(Mailbox.objects.filter(is_superuser=True).values_list("email", flat=True)) == [
-        "root2@c.example"
-    ]
-
-
-def test_grant_admin_is_the_way_back_in(dovecot):
-    Mailbox.objects.update(is_superuser=False)
-    Mailbox.objects.filter(email="user1@a.example").update(enabled=False, can_login=False)
-    assert shell("grant_admin", "user1@a.example") == ("user1@a.example is a server admin.\n", "")
-    found = find("user1")
-    assert (found.is_superuser, found.is_active) == (True, True)
-    [row] = Audit.objects.all()
-    assert (row.action, row.name) == ("change", "user1@a.example")
-    assert row.after == {"is_superuser": True, "enabled": True, "can_login": True}
-
-
-def test_grant_admin_says_what_is_missing_still():
-    Mailbox.objects.filter(email="user1_off").delete()
-    Mailbox.objects.filter(email="user1@off.example").update(password=passwords.UNUSABLE)
-    told = json.loads(shell("grant_admin", "user1@off.example", "--json").out)
-    assert told == {
-        "address": "user1@off.example",
-        "server_admin": True,
-        "still_missing": [
-            "It has no password yet: manage.py mailbox set user1@off.example --password-stdin",
-            "off.example is switched off, so nobody there can sign in: manage.py domain set off.example --enable",
-        ],
-    }
-
-
-def test_grant_admin_refuses_who_is_not_there():
-    assert refused("grant_admin", "nobody@a.example") == "There is no mailbox nobody@a.example here."
-    assert "more than one" in refused("grant_admin", "a@b@c.example")
-
-
 # --- mailbox list and show ----------------------------------------------------------------------------------
 
 
@@ -458,204 +362,12 @@ def test_delete_takes_along_what_hangs_on_it():
     assert audited() == [("shell", "delete", "mailbox", "user2@a.example")]
 
 
-# --- demo data ----------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def empty(transactional_db):
-    """The database as `make run` leaves it: one domain with its postmaster."""
-    for model in (Role, Alias, Mailbox, Domain):
-        model.objects.all().delete()
-    Domain.objects.create(name="example.test", mailbox_count=1)
-    Mailbox.objects.create(email="postmaster@example.test", domain_id="example.test", is_superuser=True)
-    yield
-    forget_what_dovecot_wrote()
-
-
-def made() -> list:
-    """What the demo data are, but for the password and the time of the run."""
-    return [
-        list(
-            Domain.objects.exclude(name="example.test")
-            .order_by("name")
-            .values_list("name", "description", *COUNTED)
-        ),
-        list(
-            Mailbox.objects.exclude(domain="example.test")
-            .order_by("email")
-            .values_list("email", "name", "quota", "enabled", "can_login")
-        ),
-        list(Alias.objects.order_by("source", "destination").values_list("source", "destination", "expires")),
-        list(MailboxUsage.objects.order_by("mailbox").values_list("mailbox", "bytes", "messages")),
-        list(
-            LastLogin.objects.order_by("mailbox", "time").values_list("mailbox", "service", "address", "time")
-        ),
-    ]
-
-
-COUNTED = ("mailbox_count", "alias_count", "quota_given")
-
-
-def test_demo_data_are_believable(empty):
-    started = time.monotonic()
-    told = json.loads(shell("demo_data", "--now", "2026-10-01", "--json").out)
-    assert time.monotonic() - started < 10
-    assert (told["domains"], told["mailboxes"], told["aliases"]) == (8, 399, 29)
-    assert find("ines.hoffmann@nordwind.example").check_password(told["password"])
-    assert told["roles"]["ines.hoffmann@nordwind.example"] == ["server admin"]
-    assert sorted(map(str, Role.objects.all())) == [
-        *(
-            "domain admin of all domains",
-            "domain admin of bücher-und-mehr.example",
-            "domain admin of clinica-sol.example",
-        ),
-        *("domain admin of harbour-school.test", "domain admin of nordwind.example"),
-        *("helpdesk of all domains", "helpdesk of clinica-sol.example", "helpdesk of nordwind.example"),
-    ]
-    by_size = dict(Domain.objects.values_list("name", "mailbox_count"))
-    assert (by_size["nordwind.example"], by_size["neubau.example"]) == (200, 0)
-    assert Domain.objects.exclude(alias_of=None).count() == 1
-    assert Domain.objects.filter(enabled=False).count() == 1
-    assert Alias.objects.filter(source__startswith="@").count() == 1
-    states = Mailbox.objects.exclude(domain="example.test")
-    for state in ({"enabled": False}, {"can_login": False}, {"must_change_password": True}, {"quota": None}):
-        assert 3 <= states.filter(**state).count() <= 40
-    assert "All counters are right" in shell("recount", "--check").out
-    assert Audit.objects.count() == 8 + 399 + 8 + 29
-    assert max(LastLogin.objects.values_list("time", flat=True)) < 1_790_812_800  # 2026-10-01
-
-
-def test_demo_data_are_the_same_each_time(empty):
-    shell("demo_data", "--now", "2026-10-01")
-    first = made()
-    for model in (Role, Alias, Mailbox):
-        model.objects.all().delete()
-    Domain.objects.filter(alias_of="nordwind.example").delete()
-    Domain.objects.all().delete()
-    shell("demo_data", "--now", "2026-10-01")
-    assert made() == first
-
-
-def test_demo_data_keep_away_from_other_data(empty):
-    Domain.objects.create(name="real.example")
-    assert "There is data here already: domain real.example" in refused("demo_data")
-    shell("demo_data", "--yes")
-    assert Domain.objects.filter(name="real.example").exists()
-    assert refused("demo_data", "--yes") == "nordwind.example exists already."
-
-
-def test_demo_data_refuse_a_day_that_is_none():
-    assert "is not a day" in refused("demo_data", "--yes", "--now", "2026-13-01")
-
-
-def test_the_names_of_the_demo_domains_are_reserved():
-    assert {place.name.rpartition(".")[2] for place in cast.PLACES} == {"example", "test"}
-
-
-# --- as a process -------------------------------------------------------------------------------------------
-
-
-@pytest.mark.django_db(transaction=True)
-def test_exit_codes():
-    made = process(
-        "mailbox", "add", "alice@a.example", "--quota", "1G", "--password-stdin", stdin=PASSWORD.encode()
-    )
-    assert (made.returncode, made.stdout, made.stderr) == (0, b"alice@a.example is there.\n", b"")
-    again = process("mailbox", "add", "alice@a.example")
-    assert (again.returncode, again.stdout) == (1, b"")
-    assert again.stderr == b"Refused: alice@a.example exists already.\n"
-    for argv in (
-        ["add"],
-        ["add", "x@a.example", "--password", PASSWORD],
-        ["set", "x@a.example", "--enable", "--disable"],
-    ):
-        assert process("mailbox", *argv).returncode == 2
-    assert process("mailbox", "set", "alice@a.example").returncode == 2
-    assert find("alice@a.example").check_password(PASSWORD)
-
-
-@pytest.mark.django_db(transaction=True)
-def test_no_secret_leaves_the_command():
-    """Not in the arguments of any process while it runs, not in what it prints, not in any table."""
-    canary, seen, done = "canary-7f3a-sings", [], threading.Event()
-
-    def watch():
-        while not done.wait(0.01):
-            for pid in filter(str.isdecimal, os.listdir("/proc")):
-                with contextlib.suppress(OSError), open(f"/proc/{pid}/cmdline", "rb") as cmdline:
-                    seen.append(cmdline.read())
-
-    watcher = threading.Thread(target=watch)
-    watcher.start()
-    try:
-        changed = process("mailbox", "set", "user1@a.example", "--password-stdin", stdin=canary.encode())
-    finally:
-        done.set()
-        watcher.join()
-    assert changed.returncode == 0
-    assert find("user1").check_password(canary)
-    assert any(b"--password-stdin" in line for line in seen)
-    assert not any(canary.encode() in line for line in seen)
-    assert canary.encode() not in changed.stdout + changed.stderr
-    assert canary not in json.dumps(held(), default=str)
-
-
-def on_a_terminal(answers: list[tuple[bytes, bytes]], *argv: str) -> tuple[int, str]:
-    """(exit code, what stood on the screen) with each answer typed when its question has come."""
-    ours, theirs = pty.openpty()
-    running = subprocess.Popen(
-        [sys.executable, MANAGE, *argv],
-        stdin=theirs,
-        stdout=theirs,
-        stderr=theirs,
-        env=os.environ | {"MAILPANEL_DATABASE_URL": database_url()},
-        start_new_session=True,
-        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
-    )
-    os.close(theirs)
-    screen = b""
-    for question, answer in [*answers, (b"", b"")]:
-        with contextlib.suppress(OSError):  # the other end is closed
-            while not question or question not in screen:
-                screen += os.read(ours, 1000)
-            os.write(ours, answer + b"\n")
-            screen = screen.replace(question, b"")
-    os.close(ours)
-    return running.wait(30), screen.decode()
-
-
-@pytest.mark.django_db(transaction=True)
-def test_on_a_terminal_the_password_is_typed_twice():
-    first, again, typed = b"New password:", b"Once more:", PASSWORD.encode()
-    code, screen = on_a_terminal(
-        [(first, typed), (again, b"another")], "mailbox", "set", "user1@a.example", "--password-stdin"
-    )
-    assert (code, find("user1").check_password(PASSWORD)) == (1, False)
-    assert "two different passwords" in screen
-    code, screen = on_a_terminal(
-        [(first, typed), (again, typed)], "mailbox", "set", "user1@a.example", "--password-stdin"
-    )
-    assert (code, find("user1").check_password(PASSWORD)) == (0, True)
-    assert PASSWORD not in screen
-
-
-@pytest.mark.django_db(transaction=True)
-def test_on_a_terminal_the_address_is_typed_to_delete_it():
-    question = b"to delete it:"
-    code, screen = on_a_terminal([(question, b"yes")], "mailbox", "delete", "user2@a.example")
-    assert (code, Mailbox.objects.filter(email="user2@a.example").exists()) == (1, True)
-    assert "1 aliases that lead there: info@a.example" in screen
-    code, screen = on_a_terminal([(question, b"user2@a.example")], "mailbox", "delete", "user2@a.example")
-    assert (code, Mailbox.objects.filter(email="user2@a.example").exists()) == (0, False)
-
-
-@pytest.mark.django_db(transaction=True)
-def test_a_reader_that_goes_away_is_no_fault():
-    with subprocess.Popen(
-        [sys.executable, MANAGE, "mailbox", "list", "--json"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        env=os.environ | {"MAILPANEL_DATABASE_URL": database_url()},
-    ) as listing:
-        listing.stdout.close()
-        assert listing.stderr.read() == b""
+def test_deleting_twice_or_after_a_change_leaves_the_counters_right():
+    stale = find("user1")
+    shell("mailbox", "set", "user1@a.example", "--quota", "3G")
+    with contextlib.suppress(DaemonError):
+        lifecycle.close_mailbox(stale, by=audit.By("root1@c.example"))
+    with pytest.raises(Mailbox.DoesNotExist):
+        lifecycle.close_mailbox(stale, by=audit.By("root1@c.example"))
+    assert counters("a.example") == (8, 1, 0)
+    assert json.loads(shell("recount", "--check", "--json").out) == []

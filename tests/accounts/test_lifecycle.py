@@ -156,7 +156,9 @@ def test_close_domain(world):
 
 
 def test_close_domain_is_a_fixed_number_of_statements(world, django_assert_max_num_queries):
-    Mailbox.objects.bulk_create(Mailbox(email=f"x{i}@hosted.example", domain_id="hosted.example") for i in range(500))
+    Mailbox.objects.bulk_create(
+        Mailbox(email=f"x{i}@hosted.example", domain_id="hosted.example") for i in range(500)
+    )
     with django_assert_max_num_queries(40):
         told(lifecycle.close_domain, Domain.objects.get(name="hosted.example"), by=BY)
     assert Trash.objects.filter(table="user", domain="hosted.example").count() == 500
@@ -272,15 +274,19 @@ def test_mailbox_and_alias_of_one_address_at_once(committed):
             lambda: domain_lifecycle.save_alias("new@a.example", [Destination("user1@a.example")], by=BY),
         )
         assert sum(isinstance(error, ValidationError) for error in results) == 1
-        told(lifecycle.close_mailbox, find("new@a.example"), by=BY) if results[0] is None else Alias.objects.filter(
-            source="new@a.example"
-        ).delete()
+        told(lifecycle.close_mailbox, find("new@a.example"), by=BY) if results[
+            0
+        ] is None else Alias.objects.filter(source="new@a.example").delete()
 
 
 def test_circle_built_by_two_at_once(committed):
     results = race(
-        lambda: domain_lifecycle.save_alias("l1@a.example", [Destination("l2@b.example"), Destination("user1@a.example")], by=BY),
-        lambda: domain_lifecycle.save_alias("l2@b.example", [Destination("l1@a.example"), Destination("user1@b.example")], by=BY),
+        lambda: domain_lifecycle.save_alias(
+            "l1@a.example", [Destination("l2@b.example"), Destination("user1@a.example")], by=BY
+        ),
+        lambda: domain_lifecycle.save_alias(
+            "l2@b.example", [Destination("l1@a.example"), Destination("user1@b.example")], by=BY
+        ),
     )
     assert any(isinstance(error, ValidationError) for error in results)
     assert Alias.objects.filter(source__in=["l1@a.example", "l2@b.example"]).count() <= 2
@@ -291,7 +297,9 @@ def test_mailbox_in_a_domain_that_is_being_deleted(committed):
         lambda: lifecycle.close_domain(Domain.objects.get(name="hosted.example"), by=BY),
         lambda: lifecycle.open_mailbox(build("x@hosted.example"), None, by=BY),
     )
-    assert not Mailbox.objects.filter(domain="hosted.example").exclude(domain__in=Domain.objects.all()).exists()
+    assert (
+        not Mailbox.objects.filter(domain="hosted.example").exclude(domain__in=Domain.objects.all()).exists()
+    )
 
 
 # --- the table itself ---------------------------------------------------------------------------------------
@@ -330,16 +338,29 @@ def test_every_column_of_ours_has_a_default_in_the_database(transactional_db):
         quote = connection.ops.quote_name
         cursor.execute(f"INSERT INTO domain ({quote('domain')}) VALUES ('a.example')")
         cursor.execute(f"INSERT INTO {quote('user')} (email, domain) VALUES ('x@a.example', 'a.example')")
-        cursor.execute("INSERT INTO alias (source, destination, domain) VALUES ('y@a.example', 'x@a.example', 'a.example')")
+        cursor.execute(
+            "INSERT INTO alias (source, destination, domain) VALUES ('y@a.example', 'x@a.example', 'a.example')"
+        )
     mailbox = Mailbox.objects.get()
-    assert (mailbox.enabled, mailbox.can_login, mailbox.quota, mailbox.password) == (True, True, None, "{CRYPT}!")
+    assert (mailbox.enabled, mailbox.can_login, mailbox.quota, mailbox.password) == (
+        True,
+        True,
+        None,
+        "{CRYPT}!",
+    )
     assert mailbox.created is not None
     assert Domain.objects.get().transport == "virtual:"
     assert Alias.objects.get().is_alive
 
 
 def test_compared_byte_by_byte(world):
-    for typed in ("USER1@a.example", "user1@a.example ", "üser1@a.example", "user1@a.example\u200b", "uſer1@a.example"):
+    for typed in (
+        "USER1@a.example",
+        "user1@a.example ",
+        "üser1@a.example",
+        "user1@a.example\u200b",
+        "uſer1@a.example",
+    ):
         assert not Mailbox.objects.filter(email=typed).exists()
 
 

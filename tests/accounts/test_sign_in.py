@@ -59,7 +59,14 @@ def test_refusals_look_the_same(world, client):
 
 @pytest.mark.parametrize(
     "stored",
-    ["{CRYPT}!", "{BLF-CRYPT}garbage", "{ARGON2ID}$argon2id$v=19$m=x", "{UNKNOWN}x", "{SHA512-CRYPT}$6$", "{PLAIN}x"],
+    [
+        "{CRYPT}!",
+        "{BLF-CRYPT}garbage",
+        "{ARGON2ID}$argon2id$v=19$m=x",
+        "{UNKNOWN}x",
+        "{SHA512-CRYPT}$6$",
+        "{PLAIN}x",
+    ],
 )
 def test_malformed_row_is_a_failed_sign_in(world, client, stored):
     Mailbox.objects.filter(email="user1@a.example").update(password=stored)
@@ -68,7 +75,9 @@ def test_malformed_row_is_a_failed_sign_in(world, client, stored):
     assert sign_in(client, "user2@a.example").status_code == 302
 
 
-@pytest.mark.parametrize("password", ["", "\0", "x" * 10_000, "\ud800".encode("utf-8", "surrogatepass").decode("latin-1")])
+@pytest.mark.parametrize(
+    "password", ["", "\0", "x" * 10_000, "\ud800".encode("utf-8", "surrogatepass").decode("latin-1")]
+)
 def test_odd_passwords_never_break_it(world, client, password):
     assert sign_in(client, password=password).status_code == 200
     assert not is_in(client)
@@ -85,7 +94,9 @@ def test_unknown_account_costs_one_hash(world, client):
         return sorted(times)[2]
 
     Mailbox.objects.filter(email="user9@a.example").update(password="{SSHA}YQAxhvkFDS9YFAhxXMmQ7PlLVjJzYWx0")
-    known, unknown, off, old = (cost(f"{name}@a.example") for name in ("user1", "nobody", "disabled", "user9"))
+    known, unknown, off, old = (
+        cost(f"{name}@a.example") for name in ("user1", "nobody", "disabled", "user9")
+    )
     assert max(known, unknown, off, old) < 3 * min(known, unknown, off, old)
 
 
@@ -140,7 +151,9 @@ def test_forwarded_header_of_a_stranger_is_not_believed(world, client, settings)
         sign_in(client, password="wrong", HTTP_X_FORWARDED_FOR=f"198.51.100.{i}", REMOTE_ADDR="127.0.0.2")
     assert sign_in(client, REMOTE_ADDR="127.0.0.2", HTTP_X_FORWARDED_FOR="198.51.100.99").status_code == 429
     assert set(AccessAttempt.objects.values_list("ip_address", flat=True)) == {"127.0.0.2"}
-    assert sign_in(Client(), REMOTE_ADDR="198.51.100.1").status_code == 302  # the one whose address was forged
+    assert (
+        sign_in(Client(), REMOTE_ADDR="198.51.100.1").status_code == 302
+    )  # the one whose address was forged
 
 
 def test_trusted_proxy_is_believed_one_step(world, rf, settings):
@@ -149,7 +162,10 @@ def test_trusted_proxy_is_believed_one_step(world, rf, settings):
     settings.MAILPANEL_TRUSTED_PROXIES = [ipaddress.ip_network("127.0.0.0/8")]
     request = rf.get("/", REMOTE_ADDR="127.0.0.1", HTTP_X_FORWARDED_FOR="203.0.113.9, 198.51.100.7")
     assert client_address(request) == "198.51.100.7"
-    assert client_address(rf.get("/", REMOTE_ADDR="192.0.2.1", HTTP_X_FORWARDED_FOR="203.0.113.9")) == "192.0.2.1"
+    assert (
+        client_address(rf.get("/", REMOTE_ADDR="192.0.2.1", HTTP_X_FORWARDED_FOR="203.0.113.9"))
+        == "192.0.2.1"
+    )
     assert client_address(rf.get("/", REMOTE_ADDR="127.0.0.1", HTTP_X_FORWARDED_FOR="nonsense")) == ""
 
 
@@ -189,7 +205,9 @@ def test_known_device_has_a_limit_of_its_own(world, client, settings):
 
 def test_forged_device_cookie_is_none(world, client, settings):
     guess(client, settings.MAILPANEL_SIGNIN_TRIES)
-    client.cookies[DEVICE_COOKIE] = signing.dumps(["user1@a.example", "x"], key="another key", salt="accounts.device")
+    client.cookies[DEVICE_COOKIE] = signing.dumps(
+        ["user1@a.example", "x"], key="another key", salt="accounts.device"
+    )
     assert sign_in(client).status_code == 429
 
 
@@ -197,7 +215,12 @@ def test_password_page_shares_the_limit(world, as_, settings):
     client = as_("user1")
     for i in range(settings.MAILPANEL_SIGNIN_TRIES):
         client.post(reverse("accounts:password"), {"current": f"wrong {i}", "new": "a new long password"})
-    assert client.post(reverse("accounts:password"), {"current": PASSWORD, "new": "a new long password"}).status_code == 429
+    assert (
+        client.post(
+            reverse("accounts:password"), {"current": PASSWORD, "new": "a new long password"}
+        ).status_code
+        == 429
+    )
 
 
 # --- sessions -----------------------------------------------------------------------------------------------
@@ -275,7 +298,9 @@ def test_cookies(world, client):
     ],
 )  # fmt: skip
 def test_next_leads_only_to_ourselves(world, client, target):
-    answer = client.post(f"{URL}?next={target}", {"username": "user1@a.example", "password": PASSWORD, "next": target})
+    answer = client.post(
+        f"{URL}?next={target}", {"username": "user1@a.example", "password": PASSWORD, "next": target}
+    )
     assert answer.status_code == 302
     assert re.match(r"/(?![/\\])", answer["Location"])
 
@@ -316,5 +341,9 @@ def test_given_password_must_be_changed_first(world, client):
 
 def test_no_account_before_the_operator_made_one(db, client):
     assert not Mailbox.objects.exists()
-    for address, password in (("admin@example.test", "admin"), ("postmaster@example.test", "password"), ("root", "root")):
+    for address, password in (
+        ("admin@example.test", "admin"),
+        ("postmaster@example.test", "password"),
+        ("root", "root"),
+    ):
         assert sign_in(client, address, password).status_code == 200

@@ -43,7 +43,11 @@ def world(transactional_db):
 
 def test_joined_to_the_mailbox(world, as_):
     email = "user1@a.example"
-    as_dovecot(usage(email, 300 * 2**20), sign_in(email, "imap", 1_700_000_000), sign_in(email, "smtp", 1_600_000_000))
+    as_dovecot(
+        usage(email, 300 * 2**20),
+        sign_in(email, "imap", 1_700_000_000),
+        sign_in(email, "smtp", 1_600_000_000),
+    )
     page = as_("dadm_a").get(reverse("domains:domain", args=["a.example"]))
     row = next(row for row in page.context["mailboxes"] if row.email == email)
     assert (row.usage.bytes, row.last_sign_in.service_name) == (300 * 2**20, "IMAP")
