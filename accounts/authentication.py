@@ -152,7 +152,9 @@ class SessionRulesMiddleware:
 
     def __call__(self, request):
         response = self.get_response(request)
-        add_never_cache_headers(response)  # pages are for one person; static files are answered before they come here
+        add_never_cache_headers(
+            response
+        )  # pages are for one person; static files are answered before they come here
         return response
 
     def process_view(self, request, view, args, kwargs):

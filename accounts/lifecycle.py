@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
-from django.db.models import Q
+from django.db.models import Model, Q, QuerySet
 from django.utils.translation import gettext as _
 
 from accounts import audit, passwords, trash
@@ -51,7 +51,7 @@ def change_mailbox(mailbox: Mailbox, changes: dict, *, by: audit.By, reason: str
     Raises ValidationError (limits, last server admin), and DaemonError when Dovecot could not be told.
     """
     with keeping_a_server_admin():
-        before = Mailbox.objects.select_for_update().get(pk=mailbox.pk)
+        before = held(mailbox)
         if "quota" in changes and changes["quota"] != before.quota:
             _reserve(before.domain_id, before.quota, changes["quota"])
         old = audit.snapshot(before)
@@ -85,6 +85,7 @@ def set_password(
     mailbox.set_password(password)
     mailbox.must_change_password = must_change
     with transaction.atomic():
+        held(mailbox)
         mailbox.save(update_fields=["password", "password_changed", "must_change_password", "modified"])
         audit.record(by, "password", "mailbox", mailbox.email, domain=mailbox.domain_id, reason=reason)
     dovecot.forget([mailbox.email])
@@ -95,7 +96,7 @@ def close_mailbox(mailbox: Mailbox, *, by: audit.By, reason: str = "") -> None:
     every domain that lead to it, since mail that is accepted for them could only bounce."""
     with keeping_a_server_admin():
         # as it is now: a quota that changed meanwhile, or a second deletion, would leave the counters wrong
-        mailbox = Mailbox.objects.select_for_update().get(pk=mailbox.pk)
+        mailbox = held(mailbox)
         _reserve(mailbox.domain_id, mailbox.quota, None, mailboxes=-1)
         _trash_mailboxes(Mailbox.objects.filter(pk=mailbox.pk), by=by, deletion=uuid.uuid4())
         audit.record(
@@ -115,26 +116,26 @@ def close_domain(domain: Domain, *, by: audit.By, reason: str = "") -> None:
     however many rows. Its mirrors must be gone before. Raises ValidationError."""
     deletion = uuid.uuid4()
     with keeping_a_server_admin():
-        domain = Domain.objects.select_for_update().get(pk=domain.pk)
+        domain = held(domain)
         if mirror := domain.mirrors.first():
             raise ValidationError(
                 _("%(mirror)s mirrors this domain. Delete the mirror first.") % {"mirror": mirror}
             )
         before = audit.snapshot(domain) | {"mailboxes": domain.mailbox_count, "aliases": domain.alias_count}
-        emails = list(domain.mailboxes.values_list("email", flat=True)[:1000])
+        emails = list(domain.mailboxes.values_list("email", flat=True))
         within = {"deletion": deletion, "actor": by.actor}
         _trash_mailboxes(domain.mailboxes.all(), by=by, deletion=deletion)
         trash.move(domain.aliases.all(), name="source", domain="domain", **within)
         trash.move(domain.roles.all(), name="kind", domain="domain", **within)
         trash.move(Domain.objects.filter(pk=domain.pk), name="domain", domain="domain", **within)
         audit.record(by, "delete", "domain", domain.name, domain=domain.name, before=before, reason=reason)
-    dovecot.forget(emails)
+    dovecot.forget_domain(domain.name, emails)
 
 
 def grant(mailbox: Mailbox, kind: str, domain: Domain | None, *, by: audit.By) -> None:
     """Give a role, for one domain or (None) for all. Giving it twice changes nothing."""
     with transaction.atomic():
-        Mailbox.objects.select_for_update().get(pk=mailbox.pk)
+        held(mailbox)
         role, made = Role.objects.get_or_create(mailbox=mailbox, kind=kind, domain=domain)
         if made:
             audit.record(
@@ -173,18 +174,37 @@ def _reserve(domain: str, before: int | None, after: int | None, mailboxes: int 
     )
 
 
-def _trash_mailboxes(rows, *, by: audit.By, deletion: uuid.UUID) -> None:
-    """The rows and all that refers to them, wherever it stands; the counters of other domains with their aliases."""
+def _trash_mailboxes(rows: QuerySet, *, by: audit.By, deletion: uuid.UUID) -> None:
+    """The rows and all that refers to them, wherever it stands."""
     within = {"deletion": deletion, "actor": by.actor}
-    ids, emails = rows.values("pk"), rows.values("email")
-    leading = Alias.objects.filter(destination__in=emails)
-    for domain in Domain.objects.filter(aliases__in=leading).distinct():
-        Domain.objects.all().reserve(domain.name, aliases=-leading.filter(domain=domain).count())
-    trash.move(leading, name="source", domain="domain", **within)
+    ids = rows.values("pk")
+    _trash_what_leads_to(rows.values("email"), **within)
     trash.move(AppPassword.objects.filter(mailbox__in=ids), name="label", domain="''", **within)
     trash.move(Sender.objects.filter(mailbox__in=ids), name="address", domain="''", **within)
     trash.move(Role.objects.filter(mailbox__in=ids), name="kind", domain="COALESCE(domain, '')", **within)
     trash.move(rows, name="email", domain="domain", **within)
+
+
+def _trash_what_leads_to(emails, **within) -> None:
+    """The alias rows, in all domains with their counters, that lead to these addresses; then, step by step, those that
+    lead to an alias which has lost its last row by that."""
+    while True:
+        leading = Alias.objects.filter(destination__in=emails)
+        sources = set(leading.values_list("source", flat=True))
+        for domain in Domain.objects.filter(aliases__in=leading).distinct():
+            Domain.objects.all().reserve(domain.name, aliases=-leading.filter(domain=domain).count())
+        if not trash.move(leading, name="source", domain="domain", **within):
+            return
+        emails = sources - set(Alias.objects.filter(source__in=sources).values_list("source", flat=True))
+        emails -= set(Mailbox.objects.filter(email__in=emails).values_list("email", flat=True))
+
+
+def held(row: Model) -> Model:
+    """The row as it is now, locked for this transaction. ValidationError if somebody else has deleted it."""
+    now = row._meta.model.objects.select_for_update().filter(pk=row.pk).first()
+    if now is None:
+        raise ValidationError(_("%s was deleted meanwhile.") % row, code="gone")
+    return now
 
 
 @contextmanager

@@ -274,14 +274,16 @@ def mailbox_password(request, email):
     found = access.mailbox(request.user, email, to=To.RESET)
     form = ResetForm(request.POST or None)
     if request.method == "POST" and form.is_valid():
-        new = passwords.generate()
-        tell(
-            request,
-            lambda: lifecycle.set_password(
-                found, new, by=by(request), must_change=True, reason=form.cleaned_data["reason"]
-            ),
-            _("The old password has stopped working and all sessions have ended."),
-            _("Mail programs that are connected may go on with the old password for up to an hour."),
-        )
-        return _show_once(request, found, new)
+        new, reason = passwords.generate(), form.cleaned_data["reason"]
+        try:
+            tell(
+                request,
+                lambda: lifecycle.set_password(found, new, by=by(request), must_change=True, reason=reason),
+                _("The old password has stopped working and all sessions have ended."),
+                _("Mail programs that are connected may go on with the old password for up to an hour."),
+            )
+        except ValidationError as error:
+            form.take(error)
+        else:
+            return _show_once(request, found, new)
     return render(request, "accounts/mailbox_password.html", {"form": form, "mailbox": found})

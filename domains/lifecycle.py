@@ -11,10 +11,11 @@ from django.db import IntegrityError, transaction
 from django.utils.translation import gettext as _
 
 from accounts import audit, trash
-from accounts.lifecycle import keeping_a_server_admin
+from accounts.lifecycle import held, keeping_a_server_admin
 from accounts.models import Mailbox
 from domains import addresses, routing
 from domains.models import Alias, Domain
+from mailpanel.daemons import dovecot
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ def open_domain(domain: Domain, *, by: audit.By) -> None:
     try:
         with transaction.atomic():
             if domain.alias_of_id:
-                Domain.objects.select_for_update().get(pk=domain.alias_of_id)
+                held(domain.alias_of)
             domain.save(force_insert=True)
             audit.record(
                 by, "create", "domain", domain.name, domain=domain.name, after=audit.snapshot(domain)
@@ -42,9 +43,12 @@ def open_domain(domain: Domain, *, by: audit.By) -> None:
 
 
 def change_domain(domain: Domain, changes: dict, *, by: audit.By) -> None:
-    """Write only the columns in `changes`. Raises ValidationError for what the rules of the domain refuse."""
+    """Write only the columns in `changes`.
+
+    Raises ValidationError for what the rules of the domain refuse, and DaemonError when Dovecot could not be told.
+    """
     with keeping_a_server_admin():
-        current = Domain.objects.select_for_update().get(pk=domain.pk)
+        current = held(domain)
         old = audit.snapshot(current)
         for field, value in changes.items():
             setattr(current, field, value)
@@ -53,6 +57,8 @@ def change_domain(domain: Domain, changes: dict, *, by: audit.By) -> None:
         was, now = audit.difference(old, audit.snapshot(current))
         if now:
             audit.record(by, "change", "domain", current.name, domain=current.name, before=was, after=now)
+    if "enabled" in now:
+        dovecot.forget_domain(current.name, list(current.mailboxes.values_list("email", flat=True)))
 
 
 def save_alias(
@@ -69,11 +75,12 @@ def save_alias(
         _one_at_a_time()
         before = {row.destination: row for row in Alias.objects.filter(source=source)}
         after = {to.address: to for to in destinations}
-        was = _told(Destination(row.destination, row.enabled, row.expires, row.comment) for row in before.values())
+        was = _told(
+            Destination(row.destination, row.enabled, row.expires, row.comment) for row in before.values()
+        )
         domain = addresses.split(source)[1]
         Domain.objects.all().reserve(domain, aliases=len(after) - len(before))
-        if after:
-            _check(source, destinations, instead_of_mailbox)
+        _check(source, destinations, instead_of_mailbox)
         trash.move(
             Alias.objects.filter(source=source, destination__in=before.keys() - after.keys()),
             deletion=uuid.uuid4(),
@@ -118,7 +125,12 @@ def destinations_of(source: str) -> list[Destination]:
 
 def _check(source: str, destinations: list[Destination], instead_of_mailbox: bool) -> None:
     alive = [to.address for to in destinations if to.enabled]
-    if alive and not instead_of_mailbox and source not in alive and Mailbox.objects.filter(email=source).exists():
+    if (
+        alive
+        and not instead_of_mailbox
+        and source not in alive
+        and Mailbox.objects.filter(email=source).exists()
+    ):
         raise ValidationError(
             _(
                 "%(source)s is a mailbox. Say whether the alias gets its mail as well, or instead of the mailbox."
@@ -126,7 +138,7 @@ def _check(source: str, destinations: list[Destination], instead_of_mailbox: boo
             code="mailbox",
             params={"source": addresses.to_unicode(source)},
         )
-    routing.check(source, alive)
+    routing.check(source, alive if destinations else None)
 
 
 def _one_at_a_time() -> None:
@@ -137,7 +149,8 @@ def _one_at_a_time() -> None:
 def _told(destinations) -> dict:
     """What the audit log keeps of each destination."""
     return {
-        to.address: {"enabled": to.enabled, "expires": str(to.expires or ""), "comment": to.comment} for to in destinations
+        to.address: {"enabled": to.enabled, "expires": str(to.expires or ""), "comment": to.comment}
+        for to in destinations
     }
 
 

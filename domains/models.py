@@ -3,6 +3,7 @@
 import re
 
 from django.core.exceptions import ValidationError
+from django.core.validators import MaxValueValidator
 from django.db import models
 from django.db.models import F, Q, Value
 from django.db.models.functions import Concat, Now
@@ -76,6 +77,16 @@ def within(field: str) -> Q:
     return Q(**{f"{field}__endswith": Concat(Value("@"), F("domain"))})
 
 
+class LimitField(models.PositiveIntegerField):
+    """How many at most; NULL is unlimited."""
+
+    default_validators = [MaxValueValidator(999_999_999)]
+
+    def __init__(self, *args, **kwargs):
+        kwargs.update(null=True, blank=True)
+        super().__init__(*args, **kwargs)
+
+
 class SizeField(models.BigIntegerField):
     """Bytes; NULL is unlimited, never 0."""
 
@@ -146,8 +157,8 @@ class Domain(models.Model):
         blank=True,
         related_name="mirrors",
     )
-    max_mailboxes = models.PositiveIntegerField(gettext_lazy("most mailboxes"), null=True, blank=True)
-    max_aliases = models.PositiveIntegerField(gettext_lazy("most alias destinations"), null=True, blank=True)
+    max_mailboxes = LimitField(gettext_lazy("most mailboxes"))
+    max_aliases = LimitField(gettext_lazy("most alias destinations"))
     quota_pool = SizeField(gettext_lazy("quota pool"))
     default_quota = SizeField(gettext_lazy("quota of a new mailbox"))
     mailbox_count = models.PositiveIntegerField(

@@ -32,10 +32,11 @@ class Step:
 class Routes:
     """Looks up many addresses at once, with alias rows that are not saved yet taken as if they were.
 
-    `pending` maps sources to the destinations that are switched on in the form at hand.
+    `pending` maps sources to the destinations that are switched on in the form at hand, or to None for an alias that
+    is about to be deleted.
     """
 
-    def __init__(self, pending: dict[str, list[str]] | None = None):
+    def __init__(self, pending: dict[str, list[str] | None] | None = None):
         self.pending = pending or {}
 
     def steps(self, wanted: set[str]) -> dict[str, Step]:
@@ -53,7 +54,7 @@ class Routes:
         leads: dict[str, list[str]] = {}
         for alias in Alias.objects.filter(source__in=sources - self.pending.keys()):
             leads.setdefault(alias.source, []).extend([alias.destination] if alias.is_alive else [])
-        leads |= {source: self.pending[source] for source in sources & self.pending.keys()}
+        leads |= {key: to for key, to in self.pending.items() if key in sources and to is not None}
         boxes = dict(Mailbox.objects.filter(email__in=sources).values_list("email", "enabled"))
 
         def step(address: str) -> Step:
@@ -88,12 +89,20 @@ def base(address: str) -> str:
     return f"{local.partition('+')[0]}@{domain}"
 
 
-def check(source: str, destinations: list[str]) -> None:
+def check(source: str, destinations: list[str] | None) -> None:
     """Refuse an alias that would loop, lead nowhere on this server, or outgrow Postfix, itself or by an alias that
-    leads to it. `destinations` are the ones that are switched on. Raises ValidationError with the chain shown."""
+    leads to it. `destinations` are the ones that are switched on, or None to delete the alias. Raises ValidationError
+    with the chain shown."""
     routes = Routes({source: destinations})
-    _walk(routes, source, destinations)
-    for other in _leading_to(source):
+    _walk(routes, source, destinations or [])
+    others = _leading_to(source)
+    if others and not destinations and routes.steps({source})[source].end == "refused":
+        raise ValidationError(
+            _("%(other)s leads to %(source)s, and its mail would be lost. Change that one first."),
+            code="needed",
+            params={"other": addresses.to_unicode(min(others)), "source": addresses.to_unicode(source)},
+        )
+    for other in others:
         _walk(routes, other, [other], width_only=True)
 
 

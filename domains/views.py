@@ -8,7 +8,7 @@ from django.views.decorators.http import require_safe
 from accounts import access
 from accounts.access import To
 from accounts.models import Mailbox
-from accounts.views import by, find, listed
+from accounts.views import by, find, listed, tell
 from domains import addresses, lifecycle
 from domains.forms import AliasForm, Destinations, DomainForm, NewAliasForm, NewDomainForm
 from domains.lifecycle import Destination
@@ -66,11 +66,15 @@ def domain_edit(request, name):
     form = DomainForm(request.POST or None, instance=found, actor=request.user)
     if request.method == "POST" and form.is_valid():
         try:
-            lifecycle.change_domain(found, form.changes, by=by(request))
+            tell(
+                request,
+                lambda: lifecycle.change_domain(found, form.changes, by=by(request)),
+                _("%s is saved.") % found,
+                _("Mail programs that are connected notice it within the hour."),
+            )
         except ValidationError as error:
             form.take(error)
         else:
-            messages.success(request, _("%s is saved.") % found)
             return redirect("domains:domain_edit", found.name)
     return render(request, "domains/domain_edit.html", _head(request, found) | {"form": form})
 
@@ -97,9 +101,7 @@ def aliases(request):
 
 def grouped(rows, asked):
     """A page of aliases, each with its destinations; two statements, however many rows."""
-    sources = rows.values("source").annotate(
-        total=Count("id"), on=Count("id", filter=Q(enabled=True))
-    )
+    sources = rows.values("source").annotate(total=Count("id"), on=Count("id", filter=Q(enabled=True)))
     found = page(sources, "source", asked)
     destinations = {}
     for row in Alias.objects.filter(source__in=[row["source"] for row in found]).order_by("destination"):

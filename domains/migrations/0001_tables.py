@@ -46,13 +46,11 @@ class Migration(migrations.Migration):
                 ),
                 (
                     "max_mailboxes",
-                    models.PositiveIntegerField(blank=True, null=True, verbose_name="most mailboxes"),
+                    domains.models.LimitField(blank=True, null=True, verbose_name="most mailboxes"),
                 ),
                 (
                     "max_aliases",
-                    models.PositiveIntegerField(
-                        blank=True, null=True, verbose_name="most alias destinations"
-                    ),
+                    domains.models.LimitField(blank=True, null=True, verbose_name="most alias destinations"),
                 ),
                 ("quota_pool", domains.models.SizeField(blank=True, null=True, verbose_name="quota pool")),
                 (

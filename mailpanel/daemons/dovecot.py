@@ -31,6 +31,13 @@ def forget(emails: list[str]) -> None:
     )
 
 
+def forget_domain(domain: str, emails: list[str]) -> None:
+    """The same for all users of a domain; one kick by its mask, and the cache in portions."""
+    for start in range(0, len(emails), 1000):
+        _call([["authCacheFlush", {"user": emails[start : start + 1000]}, "flush"]])
+    _call([["kick", {"mask": f"*@{domain}"}, "kick"]])
+
+
 def _call(commands: list) -> list:
     """Each command's result. Raises DaemonError, with the first failing command's name in it."""
     if not settings.MAILPANEL_DOVEADM_URL:

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from copy import copy
 from dataclasses import dataclass
 
-from django.core.exceptions import ObjectDoesNotExist, ValidationError
+from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db import DatabaseError, InterfaceError
@@ -85,8 +85,6 @@ class OperatorCommand(BaseCommand):
             self.stdout.flush()
         except ValidationError as error:
             raise Refused("\n".join(map(printable, self.sentences(error)))) from error
-        except ObjectDoesNotExist as error:  # found, and deleted by somebody else before it was changed
-            raise Refused(f"Somebody deleted it meanwhile. {error}") from error
         except (DatabaseError, InterfaceError) as error:
             reason = printable(str(error.args[-1] if error.args else error))
             raise Refused(

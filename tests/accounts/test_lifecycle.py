@@ -131,6 +131,37 @@ def test_close_takes_along_what_hangs_on_it_and_nothing_else(world):
     assert Audit.objects.get().reason == "left"
 
 
+def test_close_leaves_no_alias_that_leads_nowhere(world):
+    """outer leads to middle, which leads to user1 alone: both go, and what has another destination stays."""
+    for source, to in (("middle", "user1@a.example"), ("outer", "middle@a.example"), ("wide", "middle@a.example"),
+                       ("wide", "user2@a.example")):  # fmt: skip
+        Alias.objects.create(source=f"{source}@a.example", destination=to, domain_id="a.example")
+    Domain.objects.filter(name="a.example").update(alias_count=7)
+    told(lifecycle.close_mailbox, find("user1"), by=BY)
+    assert set(Alias.objects.filter(domain="a.example").values_list("source", "destination")) == {
+        ("info@a.example", "user2@a.example"),
+        ("wide@a.example", "user2@a.example"),
+    }
+    assert counters() == true_counters()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda row: lifecycle.change_mailbox(row, {"name": "x"}, by=BY),
+        lambda row: lifecycle.set_password(row, "four violet anvils", by=BY),
+        lambda row: lifecycle.close_mailbox(row, by=BY),
+        lambda row: lifecycle.grant(row, "helpdesk", None, by=BY),
+    ],
+)
+def test_deleted_meanwhile_is_told(world, change):
+    row = find("user9")
+    Mailbox.objects.filter(pk=row.pk).delete()
+    with pytest.raises(ValidationError, match="deleted meanwhile"):
+        change(row)
+    assert not Audit.objects.exists()
+
+
 def test_reopened_address_inherits_nothing(world):
     AppPassword.objects.create(mailbox=find("user1"), selector="abc", password="{SSHA256}x")
     told(lifecycle.close_mailbox, find("user1"), by=BY)

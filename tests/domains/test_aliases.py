@@ -20,7 +20,12 @@ BY = audit.By("root1@c.example")
 
 
 def save(source, *destinations, **kwargs):
-    save_alias(source, [to if isinstance(to, Destination) else Destination(to) for to in destinations], by=BY, **kwargs)
+    save_alias(
+        source,
+        [to if isinstance(to, Destination) else Destination(to) for to in destinations],
+        by=BY,
+        **kwargs,
+    )
 
 
 def rows(source):
@@ -36,14 +41,22 @@ def count(name="a.example"):
 def test_rows_become_exactly_these(world):
     save("team@a.example", "user1@a.example", "user2@a.example", "far@elsewhere.example")
     assert count() == 6
-    save("team@a.example", "user2@a.example", Destination("far@elsewhere.example", enabled=False, comment="On leave"))
+    save(
+        "team@a.example",
+        "user2@a.example",
+        Destination("far@elsewhere.example", enabled=False, comment="On leave"),
+    )
     assert rows("team@a.example") == {"user2@a.example", "far@elsewhere.example"}
     assert count() == 5
     assert Trash.objects.get().row["destination"] == "user1@a.example"
     save("team@a.example")
     assert rows("team@a.example") == set()
     assert count() == 3
-    assert list(Audit.objects.order_by("id").values_list("action", flat=True)) == ["create", "change", "delete"]
+    assert list(Audit.objects.order_by("id").values_list("action", flat=True)) == [
+        "create",
+        "change",
+        "delete",
+    ]
     change = Audit.objects.order_by("id")[1]
     assert set(change.before) == set(change.after) == {"user1@a.example", "far@elsewhere.example"}
 
@@ -65,7 +78,12 @@ def test_limit_counts_each_destination(world):
     ("existing", "source", "to", "words"),
     [
         ([], "l1@a.example", ["l1@a.example"], "l1@a.example → l1@a.example"),
-        ([("l1@a.example", "l2@a.example")], "l2@a.example", ["l1@a.example"], "l2@a.example → l1@a.example → l2@a.example"),
+        (
+            [("l1@a.example", "l2@a.example")],
+            "l2@a.example",
+            ["l1@a.example"],
+            "l2@a.example → l1@a.example → l2@a.example",
+        ),
         ([], "g@a.example", ["g@a.example", "g+x@a.example"], "circle"),
         ([], "user9@a.example", ["user9+1@a.example"], "circle"),
         ([("@a.example", "x@a.example")], "x@a.example", ["typo@a.example"], "circle"),
@@ -117,7 +135,8 @@ def test_double_destination(world):
 def test_chain_of_fifty(world):
     chain = [f"l{i}@a.example" for i in range(50)]
     Alias.objects.bulk_create(
-        Alias(source=one, destination=other, domain_id="a.example") for one, other in zip(chain[1:], chain[2:], strict=False)
+        Alias(source=one, destination=other, domain_id="a.example")
+        for one, other in zip(chain[1:], chain[2:], strict=False)
     )
     Alias.objects.create(source=chain[-1], destination="user1@a.example", domain_id="a.example")
     save(chain[0], chain[1])
@@ -178,7 +197,11 @@ def new(client, *destinations, domain="a.example", **fields):
 
 
 def test_new_alias_with_several_destinations(world, as_):
-    to = [" User1@A.example", "käte@b.example".replace("ä", "a"), {"address": "far@elsewhere.example", "comment": "Out"}]
+    to = [
+        " User1@A.example",
+        "käte@b.example".replace("ä", "a"),
+        {"address": "far@elsewhere.example", "comment": "Out"},
+    ]
     Mailbox.objects.create(email="kate@b.example", domain_id="b.example")
     answer = new(as_("dadm_a"), *to, local="Sales")
     assert answer.status_code == 302, answer.context["form"].errors
@@ -289,3 +312,20 @@ def test_expired_is_not_alive(world):
     assert not Alias.objects.alive().filter(source="alias1@a.example").exists()
     assert routing.Routes().steps({"alias1@a.example"})["alias1@a.example"].end == "refused"
     assert find("user1").enabled
+
+
+def test_alias_that_another_one_needs_stays(world):
+    save("outer@b.example", "alias1@a.example")
+    for destinations in ([], [Destination("user1@a.example", enabled=False)]):
+        with pytest.raises(ValidationError, match="outer@b.example leads to alias1@a.example"):
+            save("alias1@a.example", *destinations)
+    assert Alias.objects.alive().filter(source="alias1@a.example").exists()
+    save("outer@b.example", "user1_b@elsewhere.example")
+    save("alias1@a.example")
+    assert rows("alias1@a.example") == set()
+
+
+def test_alias_of_a_mailbox_may_go_though_another_one_leads_there(world):
+    save("user1@a.example", "user2@a.example", instead_of_mailbox=True)
+    save("user1@a.example")  # info@ leads to user1@, whose mail is simply the mailbox's again
+    assert rows("user1@a.example") == set()

@@ -17,7 +17,14 @@ def new(client, name, **fields):
 
 
 def test_new_domain(world, as_):
-    answer = new(as_("root1"), " New.Example ", description="Fresh", quota_pool="1 TB", default_quota="5 GB", max_mailboxes="10")
+    answer = new(
+        as_("root1"),
+        " New.Example ",
+        description="Fresh",
+        quota_pool="1 TB",
+        default_quota="5 GB",
+        max_mailboxes="10",
+    )
     assert answer.status_code == 302, answer.context["form"].errors
     domain = Domain.objects.get(name="new.example")
     assert (domain.quota_pool, domain.default_quota, domain.max_mailboxes) == (2**40, 5 * 2**30, 10)
@@ -26,7 +33,9 @@ def test_new_domain(world, as_):
     assert (row.actor, row.action, row.name) == ("root1@c.example", "create", "new.example")
 
 
-@pytest.mark.parametrize("name", ["bücher.example", "xn--bcher-kva.example", "BÜCHER.example", "bu\u0308cher.example"])
+@pytest.mark.parametrize(
+    "name", ["bücher.example", "xn--bcher-kva.example", "BÜCHER.example", "bu\u0308cher.example"]
+)
 def test_all_spellings_are_one_domain(world, as_, name):
     client = as_("root1")
     assert new(client, "bücher.example").status_code == 302
@@ -56,7 +65,7 @@ def test_names_that_are_none(world, as_, name):
         ("transport", "smtp:[evil]\nvirtual_transport = x"), ("transport", "|id"), ("transport", "local:"),
         ("transport", "error:5.1.1 gone"), ("alias_of", "nowhere.example"), ("alias_of", "new.example"),
         ("quota_pool", "5 GG"), ("quota_pool", "-1"), ("quota_pool", "500"), ("max_mailboxes", "-1"),
-        ("max_mailboxes", "many"), ("default_quota", "2 PB"), ("default_quota", "1e3"),
+        ("max_mailboxes", "many"), ("max_mailboxes", "4294967296"), ("default_quota", "2 PB"), ("default_quota", "1e3"),
     ],
 )  # fmt: skip
 def test_settings_that_are_none(world, as_, field, value):
@@ -89,6 +98,13 @@ def test_change(world, as_):
     )
 
 
+def test_switching_off_tells_dovecot_and_says_when_it_could_not(world, as_):
+    url = reverse("domains:domain_edit", args=["a.example"])
+    page = as_("root1").post(url, settings_of("a.example", enabled=""), follow=True).content.decode()
+    assert "No Dovecot is connected" in page
+    assert Domain.objects.get(name="a.example").enabled is False
+
+
 def test_mirror(world, as_):
     client = as_("root1")
     assert new(client, "m.example", alias_of="A.Example").status_code == 302
@@ -97,7 +113,9 @@ def test_mirror(world, as_):
         assert "alias_of" in new(client, name, alias_of=target).context["form"].errors
     # a.example has mailboxes and a mirror, so it cannot become one
     url = reverse("domains:domain_edit", args=["a.example"])
-    assert "alias_of" in client.post(url, settings_of("a.example", alias_of="b.example")).context["form"].errors
+    assert (
+        "alias_of" in client.post(url, settings_of("a.example", alias_of="b.example")).context["form"].errors
+    )
     page = client.get(reverse("domains:domain", args=["m.example"])).content.decode()
     assert "A mirror" in page
     assert "New mailbox" not in page.split("<main")[1]
@@ -120,7 +138,8 @@ def test_rules_are_asked_again_when_the_row_is_held(world):
 
 def fill(number):
     Mailbox.objects.bulk_create(
-        Mailbox(email=f"n{i:04d}@hosted.example", domain_id="hosted.example", quota=2**30) for i in range(number)
+        Mailbox(email=f"n{i:04d}@hosted.example", domain_id="hosted.example", quota=2**30)
+        for i in range(number)
     )
 
 
@@ -140,7 +159,11 @@ def test_statements_of_a_page(world, as_, django_assert_num_queries, number, rou
     fill(number)
     Domain.objects.bulk_create(Domain(name=f"d{i:03d}.example") for i in range(number))
     Alias.objects.bulk_create(
-        Alias(source=f"n{i:04d}@hosted.example", destination=f"x{j}@elsewhere.example", domain_id="hosted.example")
+        Alias(
+            source=f"n{i:04d}@hosted.example",
+            destination=f"x{j}@elsewhere.example",
+            domain_id="hosted.example",
+        )
         for i in range(number)
         for j in range(2)
     )
@@ -168,7 +191,9 @@ def test_paging_by_key_shows_every_row_once(world, as_):
     assert not first.earlier
 
 
-@pytest.mark.parametrize("asked", ["?after=zzz", "?before=a", "?after=%00", "?q=%00", "?q=%25", "?o=password", "?after=x&before=y"])
+@pytest.mark.parametrize(
+    "asked", ["?after=zzz", "?before=a", "?after=%00", "?q=%00", "?q=%25", "?o=password", "?after=x&before=y"]
+)
 def test_odd_keys_show_a_page(world, as_, asked):
     fill(3)
     assert as_("root1").get(reverse("domains:domain", args=["hosted.example"]) + asked).status_code == 200
