@@ -252,7 +252,7 @@ def race(*changes):
         try:
             barrier.wait(10)
             change()
-        except Exception as error:  # noqa: BLE001  whatever it is, the test looks at it
+        except Exception as error:  # whatever it is, the test looks at it
             results[index] = error
         finally:
             connection.close()
