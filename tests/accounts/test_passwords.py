@@ -208,7 +208,7 @@ def documented_query():
 @pytest.fixture(scope="module")
 def query_takes():
     connection = sqlite3.connect(":memory:")
-    query = f"SELECT COUNT(*) FROM (SELECT ? AS password) WHERE {documented_query()}" our own docstring
+    query = f"SELECT COUNT(*) FROM (SELECT ? AS password) WHERE {documented_query()}"
     yield lambda stored: connection.execute(query, [stored]).fetchone()[0] == 1
     connection.close()
 
