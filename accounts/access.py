@@ -6,13 +6,14 @@ do answers 403. Every view asks here in its first line; forms take their choices
 
 from dataclasses import dataclass
 from enum import Enum
+from uuid import UUID
 
 from django.core.exceptions import PermissionDenied, ValidationError
-from django.db.models import Q, QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.http import Http404
 from django.utils.translation import gettext as _
 
-from accounts.models import Mailbox, Role
+from accounts.models import Mailbox, Role, Trash
 from domains import addresses
 from domains.models import Alias, Domain
 
@@ -68,14 +69,17 @@ class Rights:
 def rights(person: Mailbox) -> Rights:
     """The rights of a person, read once for each loaded row: so a revoked right is gone with the next request."""
     if not hasattr(person, "_rights"):
-        roles = list(person.roles.values_list("kind", "domain_id"))
-        person._rights = Rights(
-            server=person.is_superuser,
-            everywhere=frozenset(kind for kind, domain in roles if domain is None),
-            admin=frozenset(domain for kind, domain in roles if domain and kind == Role.Kind.ADMIN),
-            helpdesk=frozenset(domain for kind, domain in roles if domain and kind == Role.Kind.HELPDESK),
-        )
+        person._rights = _rights_of(person.is_superuser, list(person.roles.values_list("kind", "domain_id")))
     return person._rights
+
+
+def _rights_of(server: bool, roles: list[tuple[str, str | None]]) -> Rights:
+    return Rights(
+        server=server,
+        everywhere=frozenset(kind for kind, domain in roles if domain is None),
+        admin=frozenset(domain for kind, domain in roles if domain and kind == Role.Kind.ADMIN),
+        helpdesk=frozenset(domain for kind, domain in roles if domain and kind == Role.Kind.HELPDESK),
+    )
 
 
 # --- what may be seen ---------------------------------------------------------------------------------------
@@ -136,6 +140,46 @@ def alias(actor: Mailbox, source: str, *, to: To) -> list[Alias]:
     if to is not To.SEE:
         source_of_alias(actor, rows[0].source)
     return rows
+
+
+def deletions(actor: Mailbox) -> QuerySet[Trash]:
+    """One row for each deletion that the actor may see: the object itself, after which nothing else went."""
+    later = Trash.objects.filter(deletion=OuterRef("deletion"), id__gt=OuterRef("id"))
+    return Trash.objects.filter(rights(actor).within("domain")).exclude(Exists(later))
+
+
+def deletion(actor: Mailbox, key: UUID) -> Trash:
+    """What is to be brought back. It takes the right to make it, and every right that comes back with it."""
+    found = deletions(actor).filter(deletion=key).first()
+    if found is None:
+        raise OutOfReach(_("There is no such deletion."))
+    if not may_bring_back(actor, [found]):
+        raise PermissionDenied(
+            _("This is brought back by somebody who holds all the rights that come back with it.")
+        )
+    return found
+
+
+def may_bring_back(actor: Mailbox, found: list[Trash]) -> set[UUID]:
+    """Which of these deletions the actor may undo; two statements, and one more for each alias of a mailbox."""
+    held = rights(actor)
+    roles: dict[UUID, list] = {}
+    gone = Trash.objects.filter(deletion__in=[row.deletion for row in found], table=Role._meta.db_table)
+    for key, role in gone.values_list("deletion", "row"):
+        roles.setdefault(key, []).append((role["kind"], role["domain"]))
+    sources = [row.name for row in found if row.table == Alias._meta.db_table]
+    shadowed = {box.email: box for box in Mailbox.objects.filter(email__in=sources)}
+
+    def may_undo(row: Trash) -> bool:
+        if row.table == Domain._meta.db_table:
+            return held.server
+        if row.table == Mailbox._meta.db_table:
+            theirs = _rights_of(bool(row.row["is_superuser"]), roles.get(row.deletion, []))
+            return held.administers(row.domain) and held.covers(theirs)
+        box = shadowed.get(row.name)
+        return held.administers(row.domain) and (box is None or may(actor, To.CHANGE, box))
+
+    return {row.deletion for row in found if may_undo(row)}
 
 
 def source_of_alias(actor: Mailbox, source: str) -> None:

@@ -13,4 +13,7 @@ urlpatterns = [
     path("mailboxes/<str:email>/edit/", views.mailbox_edit, name="mailbox_edit"),
     path("mailboxes/<str:email>/state/", views.mailbox_state, name="mailbox_state"),
     path("mailboxes/<str:email>/password/", views.mailbox_password, name="mailbox_password"),
+    path("mailboxes/<str:email>/delete/", views.mailbox_delete, name="mailbox_delete"),
+    path("trash/", views.trash, name="trash"),
+    path("trash/<uuid:deletion>/restore/", views.trash_restore, name="trash_restore"),
 ]

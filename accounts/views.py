@@ -1,3 +1,5 @@
+from datetime import timedelta
+
 from axes.helpers import get_cool_off
 from django.conf import settings
 from django.contrib import messages
@@ -14,8 +16,9 @@ from django.views.decorators.http import require_POST, require_safe
 from accounts import access, audit, lifecycle, passwords
 from accounts.access import To
 from accounts.authentication import client_address, remember_device
-from accounts.forms import MailboxForm, NewMailboxForm, PasswordForm, ResetForm, SignInForm
+from accounts.forms import MailboxForm, NewMailboxForm, PasswordForm, ReasonForm, SignInForm
 from accounts.models import Audit, LastLogin, Mailbox
+from domains import addresses
 from domains.models import Alias
 from mailpanel.daemons import DaemonError
 from mailpanel.paging import page
@@ -272,7 +275,7 @@ def _change(request, found: Mailbox, changes: dict) -> None:
 
 def mailbox_password(request, email):
     found = access.mailbox(request.user, email, to=To.RESET)
-    form = ResetForm(request.POST or None)
+    form = ReasonForm(request.POST if request.method == "POST" else None)
     if request.method == "POST" and form.is_valid():
         new, reason = passwords.generate(), form.cleaned_data["reason"]
         try:
@@ -287,3 +290,77 @@ def mailbox_password(request, email):
         else:
             return _show_once(request, found, new)
     return render(request, "accounts/mailbox_password.html", {"form": form, "mailbox": found})
+
+
+def mailbox_delete(request, email):
+    found = access.mailbox(request.user, email, to=To.CHANGE)
+    form = ReasonForm(request.POST if request.method == "POST" else None)
+    if request.method == "POST" and form.is_valid():
+        try:
+            tell(
+                request,
+                lambda: lifecycle.close_mailbox(found, by=by(request), reason=form.cleaned_data["reason"]),
+                _("%s is deleted. It can be brought back for %s days.")
+                % (found, settings.MAILPANEL_TRASH_DAYS),
+                _("Mail programs that are connected notice it within the hour."),
+            )
+        except ValidationError as error:
+            form.take(error)
+        else:
+            return redirect("domains:domain", found.domain_id)
+    return render(
+        request, "accounts/mailbox_delete.html", {"form": form, "mailbox": found} | _what_hangs_on(found)
+    )
+
+
+def _what_hangs_on(found: Mailbox) -> dict:
+    """What goes with a mailbox, and what breaks elsewhere."""
+    leading = Alias.objects.filter(destination=found.email)
+    sources = list(leading.values_list("source", flat=True)[:200])
+    others = Alias.objects.filter(source__in=sources).exclude(destination=found.email)
+    return {
+        "used": used(found),
+        "app_passwords": found.app_passwords.count(),
+        "roles": list(found.roles.select_related("domain")),
+        "losing": leading.count(),
+        "ending": sorted(set(sources) - set(others.values_list("source", flat=True))),
+    }
+
+
+# --- the trash ----------------------------------------------------------------------------------------------
+
+
+@require_safe
+def trash(request):
+    access.staff(request.user)
+    found = page_of_deletions(access.deletions(request.user), request.GET)
+    may = access.may_bring_back(request.user, found)
+    for row in found:
+        row.kind = lifecycle.KINDS.get(row.table, row.table)
+        row.until = row.at + timedelta(days=settings.MAILPANEL_TRASH_DAYS)
+        row.may_bring_back = row.deletion in may
+    return render(request, "accounts/trash.html", {"deletions": found, "days": settings.MAILPANEL_TRASH_DAYS})
+
+
+def page_of_deletions(rows, asked):
+    """The newest first, fifty at a time, by key."""
+    before = asked.get("before", "")
+    return list((rows.filter(id__lt=before) if before.isdecimal() else rows).order_by("-id")[:50])
+
+
+@require_POST
+def trash_restore(request, deletion):
+    found = access.deletion(request.user, deletion)
+    left = []
+    try:
+        tell(
+            request,
+            lambda: left.extend(lifecycle.bring_back(found.deletion, by=by(request))),
+            _("%s is back.") % addresses.to_unicode(found.name),
+            _("Sign-in may need a minute."),
+        )
+    except ValidationError as error:
+        messages.error(request, " ".join(error.messages))
+    if left:
+        messages.warning(request, _("Left in the trash: %s") % ", ".join(left[:10]))
+    return redirect("accounts:trash")

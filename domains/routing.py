@@ -47,9 +47,9 @@ class Routes:
         exact, catch_all = {}, {}
         for address, (local, name) in parts.items():
             domain = domains.get(name)
-            chain = [d.name for d in (domain, domain and domain.alias_of) if d and d.enabled]
-            exact[address] = [f"{local}@{name}" for name in chain]
-            catch_all[address] = [f"@{name}" for name in chain]
+            chain = [domain, domain.alias_of] if domain and domain.enabled else []
+            exact[address] = [f"{local}@{d.name}" for d in chain if d and d.enabled]
+            catch_all[address] = [f"@{d.name}" for d in chain if d and d.enabled]
         sources = {key for keys in (*exact.values(), *catch_all.values()) for key in keys}
         leads: dict[str, list[str]] = {}
         for alias in Alias.objects.filter(source__in=sources - self.pending.keys()):
@@ -73,7 +73,8 @@ class Routes:
                     return Step("mailbox" if boxes[key] else "refused")
                 if key in leads:
                     return Step("refused")
-            if domain.enabled and local in ROLE_ADDRESSES and base(address) != settings.MAILPANEL_POSTMASTER:
+            is_role = local in ROLE_ADDRESSES and base(address) != settings.MAILPANEL_POSTMASTER
+            if domain.enabled and not domain.is_relay and is_role:
                 return Step(onward=[settings.MAILPANEL_POSTMASTER])
             for key in catch_all[address]:
                 if leads.get(key):

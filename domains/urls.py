@@ -9,9 +9,11 @@ urlpatterns = [
     path("domains/new/", views.domain_new, name="domain_new"),
     path("domains/<str:name>/", views.domain, name="domain"),
     path("domains/<str:name>/settings/", views.domain_edit, name="domain_edit"),
+    path("domains/<str:name>/delete/", views.domain_delete, name="domain_delete"),
     path("domains/<str:name>/mailboxes/new/", mailbox_new, name="mailbox_new"),
     path("domains/<str:name>/aliases/", views.domain_aliases, name="domain_aliases"),
     path("domains/<str:name>/aliases/new/", views.alias_new, name="alias_new"),
     path("aliases/", views.aliases, name="aliases"),
     path("aliases/<str:source>/", views.alias, name="alias"),
+    path("aliases/<str:source>/delete/", views.alias_delete, name="alias_delete"),
 ]

@@ -1,13 +1,16 @@
+from django.conf import settings
 from django.contrib import messages
 from django.core.exceptions import ValidationError
-from django.db.models import Count, Q
+from django.db.models import Count, Q, Sum
 from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
 
 from accounts import access
 from accounts.access import To
-from accounts.models import Mailbox
+from accounts.forms import ReasonForm, TypedNameForm
+from accounts.lifecycle import close_domain
+from accounts.models import Mailbox, MailboxUsage
 from accounts.views import by, find, listed, tell
 from domains import addresses, lifecycle
 from domains.forms import AliasForm, Destinations, DomainForm, NewAliasForm, NewDomainForm
@@ -77,6 +80,36 @@ def domain_edit(request, name):
         else:
             return redirect("domains:domain_edit", found.name)
     return render(request, "domains/domain_edit.html", _head(request, found) | {"form": form})
+
+
+def domain_delete(request, name):
+    found = access.domain(request.user, name, to=To.OWN)
+    form = TypedNameForm(request.POST or None, name=found.name)
+    if request.method == "POST" and form.is_valid():
+        try:
+            tell(
+                request,
+                lambda: close_domain(found, by=by(request), reason=form.cleaned_data["reason"]),
+                _("%s is deleted. It can be brought back for %s days.")
+                % (found, settings.MAILPANEL_TRASH_DAYS),
+                _("Mail programs that are connected notice it within the hour."),
+            )
+        except ValidationError as error:
+            form.take(error)
+        else:
+            return redirect("domains:domains")
+    emails = found.mailboxes.values("email")
+    context = {
+        "form": form,
+        "domain": found,
+        "mirrors": found.mirrors.all(),
+        "bytes": MailboxUsage.objects.filter(mailbox__in=emails).aggregate(sum=Sum("bytes", default=0))[
+            "sum"
+        ],
+        "elsewhere": Alias.objects.filter(destination__in=emails).exclude(domain=found.name).count(),
+        "roles": found.roles.count(),
+    }
+    return render(request, "domains/domain_delete.html", context)
 
 
 def _head(request, found: Domain) -> dict:
@@ -161,6 +194,31 @@ def alias(request, source):
             "may_change": access.may_change_alias(request.user, source),
         },
     )
+
+
+def alias_delete(request, source):
+    rows = access.alias(request.user, source, to=To.CHANGE)
+    form = ReasonForm(request.POST if request.method == "POST" else None)
+    if request.method == "POST":
+        try:
+            lifecycle.save_alias(rows[0].source, [], by=by(request))
+        except ValidationError as error:
+            form.take(error)
+        else:
+            done = _("%s is deleted. It can be brought back for %s days.")
+            messages.success(
+                request, done % (addresses.to_unicode(rows[0].source), settings.MAILPANEL_TRASH_DAYS)
+            )
+            return redirect("domains:domain_aliases", rows[0].domain_id)
+    mailbox = Mailbox.objects.filter(email=rows[0].source).exists()
+    context = {
+        "form": form,
+        "rows": rows,
+        "source": rows[0].source,
+        "domain": rows[0].domain,
+        "mailbox": mailbox,
+    }
+    return render(request, "domains/alias_delete.html", context)
 
 
 def _mark_outside(destinations, rows: list[Alias]) -> None:

@@ -15,7 +15,11 @@ register = template.Library()
 
 def names(request) -> dict:
     """Context of every page: what this server calls itself."""
-    return {"hostname": settings.MAILPANEL_HOSTNAME, "panel_url": settings.MAILPANEL_URL}
+    return {
+        "hostname": settings.MAILPANEL_HOSTNAME,
+        "panel_url": settings.MAILPANEL_URL,
+        "trash_days": settings.MAILPANEL_TRASH_DAYS,
+    }
 
 
 @register.simple_tag

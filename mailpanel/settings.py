@@ -6,6 +6,7 @@ sense stops the start with a sentence that names the variable. The README has th
 
 import ipaddress
 import os
+import re
 import secrets
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -30,6 +31,40 @@ def _secret(name: str, default: str = "") -> str:
         raise ImproperlyConfigured(f"{name}_FILE: {error}") from error
 
 
+def _kept(path: Path) -> str:
+    """The content of a file that the private copy of the daemons keeps for the panel; empty where there is none."""
+    try:
+        return path.read_text().strip()
+    except OSError:
+        return ""
+
+
+# Where the panel and the private daemons of `make run` listen, all on loopback.
+_PORTS = {
+    "panel": 8000,
+    "smtp": 2525,
+    "submission": 2587,
+    "smtps": 2465,
+    "imap": 2143,
+    "imaps": 2993,
+    "pop3": 2110,
+    "pop3s": 2995,
+    "managesieve": 24190,
+    "doveadm": 28080,
+}
+
+
+def _ports(changes: dict) -> dict:
+    """The table above with the changes in it. Raises ValueError for other names, impossible or double numbers."""
+    if unknown := sorted(changes.keys() - _PORTS.keys()):
+        raise ValueError(f"MAILPANEL_PORTS names “{unknown[0]}”; there are {', '.join(_PORTS)}")
+    ports = _PORTS | changes
+    for name, port in ports.items():
+        if not 1 <= port <= 65535 or list(ports.values()).count(port) > 1:
+            raise ValueError(f"MAILPANEL_PORTS: {name}={port} is out of range or used twice")
+    return ports
+
+
 def _networks(text: str) -> list:
     return [ipaddress.ip_network(part.strip()) for part in text.split(",") if part.strip()]
 
@@ -49,8 +84,10 @@ def _kept_secret_key(path: Path) -> str:
 try:
     # Where everything that changes lives: database, mail, the private daemons.
     MAILPANEL_VAR = Path(env.str("MAILPANEL_VAR", str(BASE_DIR / "var"))).resolve()
+    # Ports of the panel and the private daemons of `make run`: name=port pairs that differ from the defaults.
+    MAILPANEL_PORTS = _ports(env.dict("MAILPANEL_PORTS", {}, subcast_values=int))
     # The panel's own address as people type it; https here means secure cookies and HSTS.
-    MAILPANEL_URL = env.str("MAILPANEL_URL", "http://localhost:8000").rstrip("/")
+    MAILPANEL_URL = env.str("MAILPANEL_URL", f"http://localhost:{MAILPANEL_PORTS['panel']}").rstrip("/")
     # sqlite:///PATH or mysql://USER:PASSWORD@HOST:PORT/NAME (?unix_socket=PATH)
     MAILPANEL_DATABASE_URL = _secret(
         "MAILPANEL_DATABASE_URL", f"sqlite:///{MAILPANEL_VAR}/database/mail.sqlite3"
@@ -63,9 +100,20 @@ try:
     MAILPANEL_HOSTNAME = env.str("MAILPANEL_HOSTNAME", "mail.example.test")
     MAILPANEL_POSTMASTER = env.str("MAILPANEL_POSTMASTER", "postmaster@example.test")
 
-    # Dovecot's doveadm HTTP API, by which the panel ends sessions and flushes the auth cache.
+    # Dovecot's doveadm HTTP API, by which the panel ends sessions and flushes the auth cache. Unset, that of the
+    # private copy under MAILPANEL_VAR, while it runs.
     MAILPANEL_DOVEADM_URL = env.str("MAILPANEL_DOVEADM_URL", "")
     MAILPANEL_DOVEADM_API_KEY = _secret("MAILPANEL_DOVEADM_API_KEY")
+    if not MAILPANEL_DOVEADM_URL:
+        MAILPANEL_DOVEADM_URL = _kept(MAILPANEL_VAR / "secrets" / "doveadm_url")
+        MAILPANEL_DOVEADM_API_KEY = MAILPANEL_DOVEADM_API_KEY or _kept(
+            MAILPANEL_VAR / "secrets" / "doveadm_key"
+        )
+
+    # MariaDB alone: the passwords by which Postfix and Dovecot read the database (deploy/mariadb/grants.sql). The
+    # private copy makes its own where these are not set.
+    MAILPANEL_POSTFIX_DATABASE_PASSWORD = _secret("MAILPANEL_POSTFIX_DATABASE_PASSWORD")
+    MAILPANEL_DOVECOT_DATABASE_PASSWORD = _secret("MAILPANEL_DOVECOT_DATABASE_PASSWORD")
 
     MAILPANEL_PASSWORD_SCHEME = env.str(
         "MAILPANEL_PASSWORD_SCHEME",
@@ -96,12 +144,22 @@ try:
         "MAILPANEL_STAFF_SESSION_HOURS", 10, validate=validate.Range(1, 720)
     )
 
-    # Ports of the private daemons of `make run`: name=port pairs that differ from the defaults.
-    MAILPANEL_PORTS = env.dict("MAILPANEL_PORTS", {}, subcast_values=int)
+    # How long what was deleted can be brought back.
+    MAILPANEL_TRASH_DAYS = env.int("MAILPANEL_TRASH_DAYS", 30, validate=validate.Range(1, 3650))
     MAILPANEL_TIME_ZONE = env.str("MAILPANEL_TIME_ZONE", "UTC")
     DEBUG = env.bool("MAILPANEL_DEBUG", False)
 except (EnvError, ValueError) as error:
     raise ImproperlyConfigured(f"A setting in the environment makes no sense: {error}") from error
+
+_host = r"(?=.{1,253}\Z)[a-z0-9](?:[a-z0-9-]*[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]*[a-z0-9])?)+"
+if not re.fullmatch(_host, MAILPANEL_HOSTNAME):
+    raise ImproperlyConfigured(
+        f"MAILPANEL_HOSTNAME is “{MAILPANEL_HOSTNAME}”; it has the form mail.example.org, in small letters"
+    )
+if not re.fullmatch(rf"[a-z0-9_.-]{{1,64}}@{_host}", MAILPANEL_POSTMASTER):
+    raise ImproperlyConfigured(
+        f"MAILPANEL_POSTMASTER is “{MAILPANEL_POSTMASTER}”; it has the form postmaster@example.org, in small letters"
+    )
 
 _url = urlsplit(MAILPANEL_URL)
 if _url.scheme not in ("http", "https") or not _url.hostname or _url.path:

@@ -1,4 +1,4 @@
-// Small comforts on pages that work without them: show a password, copy, print, and "/" to search.
+// Small comforts on pages that work without them: show a password, copy, print, close a menu, and "/" to search.
 
 for (const button of document.querySelectorAll("[data-reveal]")) {
   const input = document.getElementById(button.dataset.reveal);
@@ -25,7 +25,17 @@ for (const button of document.querySelectorAll("[data-print]")) {
   button.addEventListener("click", () => window.print());
 }
 
+function closeMenus(but) {
+  for (const menu of document.querySelectorAll("details.menu[open]")) {
+    if (menu.contains(but)) continue;
+    if (menu.contains(document.activeElement)) menu.querySelector("summary").focus();
+    menu.open = false;
+  }
+}
+document.addEventListener("click", (event) => closeMenus(event.target));
+
 document.addEventListener("keydown", (event) => {
+  if (event.key === "Escape") closeMenus(null);
   const typing = event.target.closest?.("input, textarea, select, [contenteditable]");
   const find = document.getElementById("find");
   if (event.key === "/" && find && !typing && !event.ctrlKey && !event.metaKey && !event.altKey) {

@@ -68,19 +68,17 @@ def test_every_module_has_its_layer():
 
 
 def test_only_access_looks_at_roles():
-    """Roles decide in one module; lifecycle writes them, commands and the trash name them."""
-    allowed = {"accounts.access", "accounts.models", "accounts.lifecycle"}
-    looking = {
+    """Roles decide in one module. lifecycle writes them, views and commands show them."""
+    may_name_them = {
+        "accounts.access", "accounts.models", "accounts.lifecycle", "accounts.views", "domains.views",
+        "accounts.migrations.0001_tables", "mailpanel.stack.run",
+    }  # fmt: skip
+    naming = {
         module
         for path, module in modules()
-        if re.search(r"\bRole\b|\.roles\b|\.is_superuser\b", path.read_text()) and "management" not in module
+        if re.search(r"\bRole\b|\.roles\b|\bis_superuser\b", path.read_text()) and "management" not in module
     }
-    assert looking - allowed <= {
-        "accounts.migrations.0001_tables",
-        "accounts.views",
-        "mailpanel.stack.local",
-        "mailpanel.stack.first_run",
-    }
+    assert naming <= may_name_them
 
 
 def test_migrations_are_complete(db):
@@ -111,9 +109,9 @@ def test_settings_stand_in_the_readme():
 
 @pytest.mark.parametrize("path", sorted((ROOT / "templates").rglob("*.html")), ids=lambda path: path.name)
 def test_templates_hold_nothing_inline(path):
-    text = path.read_text()
+    text = re.sub(r"{%.*?%}", "", path.read_text())
     assert not re.search(
-        r"<style|\sstyle=|\son[a-z]+=|<script(?![^>]*\ssrc=)|hx-on|\|safe|autoescape off", text
+        r"<style|\sstyle=|\son[a-z]+=|<script(?![^>]*\ssrc=)|hx-on|\|safe\b", text
     )
 
 

@@ -1,14 +1,17 @@
 """The role matrix: every route, for every role, with GET and POST, on objects in scope, out of scope and outranking."""
 
+import contextlib
 import re
 
 import pytest
 from django.urls import get_resolver, reverse
 
-from accounts import access
+from accounts import access, audit, lifecycle
 from accounts.access import To
-from accounts.models import Audit, Mailbox, Role
+from accounts.models import Audit, Mailbox, Role, Trash
+from domains.lifecycle import save_alias
 from domains.models import Alias, Domain
+from mailpanel.daemons import DaemonError
 from tests.people import find
 
 ROLES = ["anonymous", "user1", "help_a", "dadm_a", "root1"]
@@ -41,12 +44,23 @@ accounts:mailbox_password  boss@a.example    | 302 404 403 403 200 | 302 404 403
 accounts:mailbox_password  both@a.example    | 302 404 403 403 200 | 302 404 403 403 200
 accounts:mailbox_password  user1@b.example   | 302 404 404 404 200 | 302 404 404 404 200
 accounts:mailbox_password  chief@a.example   | 302 404 403 403 200 | 302 404 403 403 200
+accounts:mailbox_delete    user2@a.example   | 302 404 403 200 200 | 302 404 403 302 302
+accounts:mailbox_delete    user1@b.example   | 302 404 404 404 200 | 302 404 404 404 302
+accounts:mailbox_delete    chief@a.example   | 302 404 403 403 200 | 302 404 403 403 302
+accounts:trash             -                 | 302 403 200 200 200 | 302 405 405 405 405
+accounts:trash_restore     mailbox           | 302 405 405 405 405 | 302 404 403 302 302
+accounts:trash_restore     with-roles        | 302 405 405 405 405 | 302 404 403 403 302
+accounts:trash_restore     foreign           | 302 405 405 405 405 | 302 404 404 404 302
+accounts:trash_restore     domain            | 302 405 405 405 405 | 302 404 403 403 302
+accounts:trash_restore     alias             | 302 405 405 405 405 | 302 404 403 302 302
 domains:domains            -                 | 302 403 200 200 200 | 302 405 405 405 405
 domains:domain_new         -                 | 302 403 403 403 200 | 302 403 403 403 200
 domains:domain             a.example         | 302 404 200 200 200 | 302 405 405 405 405
 domains:domain             b.example         | 302 404 404 404 200 | 302 405 405 405 405
 domains:domain_edit        a.example         | 302 404 403 200 200 | 302 404 403 200 200
 domains:domain_edit        b.example         | 302 404 404 404 200 | 302 404 404 404 200
+domains:domain_delete      a.example         | 302 404 403 403 200 | 302 404 403 403 200
+domains:domain_delete      b.example         | 302 404 404 404 200 | 302 404 404 404 200
 domains:mailbox_new        a.example         | 302 404 403 200 200 | 302 404 403 200 200
 domains:mailbox_new        b.example         | 302 404 404 404 200 | 302 404 404 404 200
 domains:domain_aliases     a.example         | 302 404 200 200 200 | 302 405 405 405 405
@@ -56,6 +70,9 @@ domains:alias_new          b.example         | 302 404 404 404 200 | 302 404 404
 domains:aliases            -                 | 302 403 200 200 200 | 302 405 405 405 405
 domains:alias              info@a.example    | 302 404 200 200 200 | 302 404 403 200 200
 domains:alias              secret@b.example  | 302 404 404 404 200 | 302 404 404 404 200
+domains:alias_delete       info@a.example    | 302 404 403 200 200 | 302 404 403 302 302
+domains:alias_delete       secret@b.example  | 302 404 404 404 200 | 302 404 404 404 302
+domains:alias_delete       chief@a.example   | 302 404 403 403 200 | 302 404 403 403 302
 domains:alias              chief@a.example   | 302 404 200 200 200 | 302 404 403 403 200
 """
 
@@ -85,12 +102,36 @@ def test_every_route_is_in_the_matrix():
 @pytest.mark.parametrize(("route", "on", "method", "role", "status"), rows())
 def test_role_matrix(world, as_, route, on, method, role, status):
     Alias.objects.create(source=ABOVE, destination="user1@a.example", domain_id="a.example")
+    if route == "accounts:trash_restore":
+        on = str(deleted(on))
     client = as_(None if role == "anonymous" else role)
     url = reverse(route, args=[] if on == "-" else [on])
     answer = client.get(url) if method == "GET" else client.post(url, {})
     assert answer.status_code == status
     if status == 404:
         assert on.encode() not in answer.content
+
+
+def deleted(what):
+    """Delete one of these; the key of the deletion."""
+    by = audit.By("root1@c.example")
+    with contextlib.suppress(DaemonError):
+        match what:
+            case "mailbox":
+                lifecycle.close_mailbox(find("user9"), by=by)
+            case "with-roles":
+                lifecycle.close_mailbox(find("dadm_ab"), by=by)
+            case "foreign":
+                lifecycle.close_mailbox(find("user1_b"), by=by)
+            case "domain":
+                Domain.objects.create(name="gone.a.example")
+                Role.objects.create(mailbox=find("dadm_a"), kind="admin", domain_id="gone.a.example")
+                Role.objects.create(mailbox=find("help_a"), kind="helpdesk", domain_id="gone.a.example")
+                lifecycle.close_domain(Domain.objects.get(name="gone.a.example"), by=by)
+            case "alias":
+                save_alias("alias1@a.example", [], by=by)
+    Trash.objects.filter(table="domain").update(domain="a.example")  # within reach, and still not theirs
+    return Trash.objects.order_by("-id").first().deletion
 
 
 @pytest.mark.parametrize("role", ["user1", "help_a", "dadm_a"])
