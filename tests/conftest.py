@@ -16,7 +16,7 @@ def pytest_collection_modifyitems(config, items):
     """On MariaDB, run what touches the database; the other rules do not change with it."""
     if not ON_MARIADB:
         return
-    touching = {"db", "transactional_db", "world", "live", "client", "mariadb_stack"}
+    touching = {"db", "transactional_db", "world", "live", "client", "private"}
     kept = [item for item in items if touching & set(item.fixturenames) or item.get_closest_marker("django_db")]
     config.hook.pytest_deselected(items=[item for item in items if item not in kept])
     items[:] = kept

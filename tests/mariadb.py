@@ -53,8 +53,14 @@ class MariaDB:
         self._defaults = f"--defaults-file={settings}"
         try:
             subprocess.run(
-                ["mariadb-install-db", self._defaults, f"--user={self.user}", "--skip-test-db"]
-                + ["--auth-root-authentication-method=socket", f"--auth-root-socket-user={me}"],
+                [
+                    "mariadb-install-db",
+                    self._defaults,
+                    f"--user={self.user}",
+                    "--skip-test-db",
+                    "--auth-root-authentication-method=socket",
+                    f"--auth-root-socket-user={me}",
+                ],
                 check=True,
                 capture_output=True,
                 stdin=subprocess.DEVNULL,
@@ -73,7 +79,7 @@ class MariaDB:
                 stdout=output,
                 stderr=output,
                 start_new_session=True,
-                preexec_fn=_end_with_parent,  # noqa: PLW1509  the tests start it before any thread
+                preexec_fn=_end_with_parent,
             )
         deadline = time.monotonic() + 30
         while True:

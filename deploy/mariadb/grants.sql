@@ -1,0 +1,24 @@
+-- What the mail daemons may do in the database: run once by its administrator, after the panel has made the tables, and
+-- again after a new password. Each daemon has a user of its own with just the columns that its queries name (postfix/sql
+-- and dovecot/sql beside this file). Whoever breaks into Postfix cannot read a password, and no daemon sees the audit
+-- trail, the roles or a session of the panel.
+
+CREATE USER IF NOT EXISTS 'postfix'@'@{database_client}' IDENTIFIED BY '@{postfix_password}';
+ALTER USER 'postfix'@'@{database_client}' IDENTIFIED BY '@{postfix_password}';
+CREATE USER IF NOT EXISTS 'dovecot'@'@{database_client}' IDENTIFIED BY '@{dovecot_password}';
+ALTER USER 'dovecot'@'@{database_client}' IDENTIFIED BY '@{dovecot_password}';
+
+-- Postfix only reads: which domains are ours, what exists, where it leads, and who may send as whom.
+GRANT SELECT (domain, enabled, transport, alias_of) ON `@{database_name}`.domain TO 'postfix'@'@{database_client}';
+GRANT SELECT (id, email, domain, enabled, can_login) ON `@{database_name}`.user TO 'postfix'@'@{database_client}';
+GRANT SELECT (source, destination, domain, enabled, expires) ON `@{database_name}`.alias TO 'postfix'@'@{database_client}';
+GRANT SELECT (mailbox_id, address) ON `@{database_name}`.sender TO 'postfix'@'@{database_client}';
+
+-- Dovecot verifies passwords and knows the quota.
+GRANT SELECT (domain, enabled) ON `@{database_name}`.domain TO 'dovecot'@'@{database_client}';
+GRANT SELECT (id, email, domain, password, quota, enabled, can_login) ON `@{database_name}`.user TO 'dovecot'@'@{database_client}';
+GRANT SELECT (mailbox_id, selector, password, imap, pop3, smtp, sieve, expires) ON `@{database_name}`.app_password TO 'dovecot'@'@{database_client}';
+
+-- What Dovecot writes: the space in use and the last sign-ins.
+GRANT SELECT, INSERT, UPDATE ON `@{database_name}`.mailbox_usage TO 'dovecot'@'@{database_client}';
+GRANT SELECT, INSERT, UPDATE ON `@{database_name}`.last_login TO 'dovecot'@'@{database_client}';
