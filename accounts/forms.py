@@ -129,7 +129,11 @@ class NewMailboxForm(MailboxForm):
     password = Password(
         label=gettext_lazy("Password to begin with"), autocomplete="new-password", required=False
     )
-    field_order = ["name", "local", "quota", "how", "password"]
+    anew = forms.BooleanField(
+        label=gettext_lazy("Make it anew, and erase the mail that its former owner left"), required=False
+    )
+    field_order = ["name", "local", "anew", "quota", "how", "password"]
+    in_trash = False
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
@@ -161,6 +165,7 @@ class NewMailboxForm(MailboxForm):
 
     def take(self, error: ValidationError) -> None:
         if hasattr(error, "error_dict") and "email" in error.error_dict:
+            self.in_trash = any(each.code == "in_trash" for each in error.error_dict["email"])
             error = ValidationError({"local": error.error_dict["email"]})
         super().take(error)
 

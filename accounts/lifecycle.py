@@ -19,13 +19,16 @@ from domains.models import VIRTUAL, Alias, Domain
 from mailpanel.daemons import dovecot
 
 
-def open_mailbox(mailbox: Mailbox, password: str | None, *, by: audit.By) -> None:
+def open_mailbox(mailbox: Mailbox, password: str | None, *, by: audit.By, anew: bool = False) -> None:
     """Insert a cleaned mailbox, within the limits of its domain. Without a password nobody can sign in yet.
 
-    The policy for passwords is asked by the caller, at the field. Raises ValidationError.
+    An address that is in the trash is refused unless `anew` says that what its former owner left is to be erased; until
+    that is done, nobody signs in. The policy for passwords is asked by the caller, at the field. Raises
+    ValidationError, and DaemonError when Dovecot could not erase.
     """
     if password is not None:
         mailbox.set_password(password)
+    can_login = mailbox.can_login
     try:
         with transaction.atomic():
             _reserve(mailbox.domain_id, None, mailbox.quota, mailboxes=1)
@@ -33,6 +36,11 @@ def open_mailbox(mailbox: Mailbox, password: str | None, *, by: audit.By) -> Non
                 raise ValidationError(
                     {"email": _("%s is an alias, whose mail this mailbox would never get.") % mailbox}
                 )
+            former = Trash.objects.filter(table=Mailbox._meta.db_table, name=mailbox.email).exists()
+            if former and not anew:
+                sentence = _("%s is in the trash, with its mail. Bring it back, or make it anew.") % mailbox
+                raise ValidationError({"email": ValidationError(sentence, code="in_trash")})
+            mailbox.can_login = can_login and not former
             mailbox.save(force_insert=True)
             audit.record(
                 by,
@@ -44,6 +52,11 @@ def open_mailbox(mailbox: Mailbox, password: str | None, *, by: audit.By) -> Non
             )
     except IntegrityError as error:
         raise ValidationError({"email": _("%s exists already.") % mailbox}) from error
+    if former:
+        dovecot.erase(mailbox.email)
+        if can_login:
+            mailbox.can_login = True
+            mailbox.save(update_fields=["can_login"])
 
 
 def change_mailbox(mailbox: Mailbox, changes: dict, *, by: audit.By, reason: str = "") -> None:

@@ -175,7 +175,7 @@ def listed(rows, asked):
     for sign_in in LastLogin.objects.filter(mailbox__in=[row.email for row in found]).order_by("time"):
         last[sign_in.mailbox_id] = sign_in
     for row in found:
-        row.last_sign_in = last.get(row.email)
+        row.last_sign_in = own if (own := last.get(row.email)) and own.moment >= row.created else None
     return found
 
 
@@ -198,7 +198,10 @@ def _card(found: Mailbox) -> dict:
     return {
         "mailbox": found,
         "used": used(found),
-        "last_sign_ins": LastLogin.objects.filter(mailbox=found.email).order_by("-time")[:5],
+        # a former owner of the address may have signed in before
+        "last_sign_ins": LastLogin.objects.filter(
+            mailbox=found.email, time__gte=int(found.created.timestamp())
+        ).order_by("-time")[:5],
         "aliases": Alias.objects.filter(destination=found.email)[:20],
         "shadow": Alias.objects.filter(source=found.email).exists(),
         "roles": found.roles.select_related("domain"),
@@ -218,13 +221,21 @@ def mailbox_new(request, name):
     if request.method == "POST" and form.is_valid():
         made = form.build()
         try:
-            lifecycle.open_mailbox(made, form.password, by=by(request))
+            tell(
+                request,
+                lambda: lifecycle.open_mailbox(
+                    made, form.password, by=by(request), anew=form.cleaned_data["anew"]
+                ),
+                _("%s is there and receives mail.") % made,
+                _(
+                    "What its former owner left is not erased, so nobody may sign in yet. Delete it, and make it again later."
+                ),
+            )
         except ValidationError as error:
             form.take(error)
         else:
             if form.cleaned_data["how"] == form.GENERATE:
                 return _show_once(request, made, form.password)
-            messages.success(request, _("%s is there and receives mail.") % made)
             return redirect("accounts:mailbox", made.email)
     return render(request, "accounts/mailbox_new.html", {"form": form, "domain": domain})
 

@@ -38,6 +38,23 @@ def forget_domain(domain: str, emails: list[str]) -> None:
     _call([["kick", {"mask": f"*@{domain}"}, "kick"]])
 
 
+def erase(email: str) -> None:
+    """Erase all mail, folders and filters of a mailbox, for good: a new owner of an old address inherits nothing.
+
+    The user must exist and be switched on. Raises DaemonError; safe to repeat.
+    """
+    everything = {"user": email, "deleteEmptyMailbox": True, "query": ["mailbox", "*", "all"]}
+    answers = _call([["expunge", everything, "expunge"], ["sieveList", {"user": email}, "list"]])
+    scripts = [row["script"] for _kind, rows, tag in answers if tag == "list" for row in rows]
+    if scripts:
+        _call(
+            [
+                ["sieveDeactivate", {"user": email}, "deactivate"],
+                ["sieveDelete", {"user": email, "scriptname": scripts}, "delete filters"],
+            ]
+        )
+
+
 def _call(commands: list) -> list:
     """Each command's result. Raises DaemonError, with the first failing command's name in it."""
     if not settings.MAILPANEL_DOVEADM_URL:

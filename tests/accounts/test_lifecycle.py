@@ -163,11 +163,15 @@ def test_deleted_meanwhile_is_told(world, change):
 
 
 def test_reopened_address_inherits_nothing(world):
+    """Only knowingly; and nobody signs in before what the former owner left is erased, for which there is no Dovecot
+    here. tests/stack has one."""
     AppPassword.objects.create(mailbox=find("user1"), selector="abc", password="{SSHA256}x")
     told(lifecycle.close_mailbox, find("user1"), by=BY)
-    lifecycle.open_mailbox(build("user1@a.example"), None, by=BY)
+    with pytest.raises(ValidationError, match="in the trash"):
+        lifecycle.open_mailbox(build("user1@a.example"), "four violet anvils", by=BY)
+    told(lifecycle.open_mailbox, build("user1@a.example"), "four violet anvils", by=BY, anew=True)
     again = find("user1")
-    assert (again.app_passwords.count(), again.roles.count(), again.has_usable_password()) == (0, 0, False)
+    assert (again.app_passwords.count(), again.roles.count(), again.can_login) == (0, 0, False)
     assert not Alias.objects.filter(destination="user1@a.example").exists()
 
 
@@ -299,15 +303,13 @@ def test_same_address_at_once_is_made_once(committed):
 
 
 def test_mailbox_and_alias_of_one_address_at_once(committed):
-    for _ in range(5):
+    for i in range(5):
+        email = f"new{i}@a.example"
         results = race(
-            lambda: lifecycle.open_mailbox(build("new@a.example"), None, by=BY),
-            lambda: domain_lifecycle.save_alias("new@a.example", [Destination("user1@a.example")], by=BY),
+            lambda email=email: lifecycle.open_mailbox(build(email), None, by=BY),
+            lambda email=email: domain_lifecycle.save_alias(email, [Destination("user1@a.example")], by=BY),
         )
         assert sum(isinstance(error, ValidationError) for error in results) == 1
-        told(lifecycle.close_mailbox, find("new@a.example"), by=BY) if results[
-            0
-        ] is None else Alias.objects.filter(source="new@a.example").delete()
 
 
 def test_circle_built_by_two_at_once(committed):

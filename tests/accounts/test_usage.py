@@ -1,6 +1,7 @@
 """What Dovecot writes is joined to the mailboxes, on SQLite from a file of its own."""
 
 import sqlite3
+import time
 
 import pytest
 from django.db import connection
@@ -42,7 +43,7 @@ def world(transactional_db):
 
 
 def test_joined_to_the_mailbox(world, as_):
-    email = "user1@a.example"
+    email, now = "user1@a.example", int(time.time())
     as_dovecot(
         usage(email, 300 * 2**20),
         sign_in(email, "imap", 1_700_000_000),

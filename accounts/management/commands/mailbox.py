@@ -11,6 +11,7 @@ from accounts import lifecycle, passwords
 from accounts.models import LastLogin, Mailbox
 from domains import addresses, quota
 from domains.models import Alias
+from mailpanel.daemons import DaemonError
 from mailpanel.management.operator import (
     Column,
     NounCommand,
@@ -71,6 +72,12 @@ class Command(NounCommand):
             either = parser.add_mutually_exclusive_group()
             either.add_argument(PASSWORD, action="store_true", help="read the password from standard input")
             either.add_argument("--generate", action="store_true", help="make a password and print it once")
+        if verb == "add":
+            parser.add_argument(
+                "--anew",
+                action="store_true",
+                help="though it is in the trash: erase the mail that is left there",
+            )
 
     def do_list(self, domain, search, as_json, **options):
         """List mailboxes."""
@@ -98,14 +105,21 @@ class Command(NounCommand):
         else:
             self.tell_facts(facts(mailbox))
 
-    def do_add(self, named, as_json, password_stdin, generate, **options):
+    def do_add(self, named, as_json, password_stdin, generate, anew, **options):
         """Make a mailbox."""
         email = addresses.parse_mailbox(named)
         domain = find_domain(addresses.split(email)[1])
         mailbox = Mailbox(email=email, domain=domain, **{"quota": domain.default_quota} | self.read(options))
         validate(mailbox)
         password = new_password(mailbox, password_stdin, generate)
-        lifecycle.open_mailbox(mailbox, password, by=self.by)
+        try:
+            lifecycle.open_mailbox(mailbox, password, by=self.by, anew=anew)
+        except DaemonError as error:
+            self.stderr.write(
+                f"Warning: it is made, but what its former owner left is not erased, so nobody may sign in yet: {error} "
+                "Delete it and make it again when Dovecot runs.",
+                self.style.WARNING,
+            )
         self.saved(f"{mailbox} is there.", mailbox, generate and password, as_json)
 
     def do_set(self, named, as_json, password_stdin, generate, **options):
