@@ -46,15 +46,18 @@ def test_joined_to_the_mailbox(world, as_):
     email, now = "user1@a.example", int(time.time())
     as_dovecot(
         usage(email, 300 * 2**20),
-        sign_in(email, "imap", 1_700_000_000),
-        sign_in(email, "smtp", 1_600_000_000),
+        sign_in(email, "imap", now + 60),
+        sign_in(email, "smtp", now),
+        sign_in(email, "pop3", 1_700_000_000),  # by a former owner of the address
     )
     page = as_("dadm_a").get(reverse("domains:domain", args=["a.example"]))
     row = next(row for row in page.context["mailboxes"] if row.email == email)
     assert (row.usage.bytes, row.last_sign_in.service_name) == (300 * 2**20, "IMAP")
     assert "<b>300 MB</b> of 1 GB" in page.content.decode()
     assert {login.mailbox for login in LastLogin.objects.all()} == {people.find("user1")}
-    assert "300 MB" in as_("user1").get("/").content.decode()
+    own = as_("user1").get("/").content.decode()
+    assert "300 MB" in own
+    assert "POP3" not in own
 
 
 def test_odd_values_are_shown(world, as_):
