@@ -1,6 +1,7 @@
 """Who may sign in, by mail program or browser: the table `user` and what hangs on it."""
 
 from datetime import UTC, datetime
+from math import ceil
 
 from django.contrib.auth.models import AbstractBaseUser
 from django.core.exceptions import ValidationError
@@ -76,6 +77,11 @@ class Mailbox(AbstractBaseUser):
     def is_active(self) -> bool:
         """May sign in now; asked on every request, so that switching off ends the sessions."""
         return self.enabled and self.can_login and self.domain.enabled
+
+    @property
+    def last_sign_ins(self):
+        """By service and client, the newest first; not those of a former owner of the address."""
+        return self.last_logins.filter(time__gte=ceil(self.created.timestamp())).order_by("-time")
 
     def clean(self):
         self.email = addresses.parse_mailbox(self.email)

@@ -198,10 +198,7 @@ def _card(found: Mailbox) -> dict:
     return {
         "mailbox": found,
         "used": used(found),
-        # a former owner of the address may have signed in before
-        "last_sign_ins": LastLogin.objects.filter(
-            mailbox=found.email, time__gte=int(found.created.timestamp())
-        ).order_by("-time")[:5],
+        "last_sign_ins": found.last_sign_ins[:5],
         "aliases": Alias.objects.filter(destination=found.email)[:20],
         "shadow": Alias.objects.filter(source=found.email).exists(),
         "roles": found.roles.select_related("domain"),

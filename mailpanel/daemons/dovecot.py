@@ -13,7 +13,8 @@ from mailpanel.daemons import DaemonError
 log = logging.getLogger(__name__)
 
 DEADLINE = 3  # seconds for each call
-_NOBODY_CONNECTED = 68  # exit code of `kick` (EX_NOHOST)
+# Exit code 68: nobody is connected (kick), or a folder is listed and was never made (mailboxDelete).
+_NOTHING_THERE = {"kick": 68, "delete": 68}
 
 
 def forget(emails: list[str]) -> None:
@@ -43,14 +44,24 @@ def erase(email: str) -> None:
 
     The user must exist and be switched on. Raises DaemonError; safe to repeat.
     """
-    everything = {"user": email, "deleteEmptyMailbox": True, "query": ["mailbox", "*", "all"]}
-    answers = _call([["expunge", everything, "expunge"], ["sieveList", {"user": email}, "list"]])
-    scripts = [row["script"] for _kind, rows, tag in answers if tag == "list" for row in rows]
-    if scripts:
+    user = {"user": email}
+    answers = _call(
+        [
+            ["expunge", user | {"query": ["mailbox", "*", "all"]}, "expunge"],
+            ["mailboxList", user, "folders"],
+            ["sieveList", user, "filters"],
+        ]
+    )
+    rows = {tag: rows for _kind, rows, tag in answers}
+    folders = [row["mailbox"] for row in rows["folders"] if row["mailbox"] != "INBOX"]
+    filters = [row["script"] for row in rows["filters"]]
+    if folders:
+        _call([["mailboxDelete", user | {"mailbox": folders, "recursive": True}, "delete folders"]])
+    if filters:
         _call(
             [
-                ["sieveDeactivate", {"user": email}, "deactivate"],
-                ["sieveDelete", {"user": email, "scriptname": scripts}, "delete filters"],
+                ["sieveDeactivate", user, "deactivate filters"],
+                ["sieveDelete", user | {"scriptname": filters}, "delete filters"],
             ]
         )
 
@@ -75,7 +86,7 @@ def _call(commands: list) -> list:
         log.warning("doveadm at %s: %s", settings.MAILPANEL_DOVEADM_URL, error)
         raise DaemonError("Dovecot did not answer.") from error
     for kind, detail, tag in answers:
-        if kind == "error" and not (tag.startswith("kick") and detail.get("exitCode") == _NOBODY_CONNECTED):
+        if kind == "error" and detail.get("exitCode") != _NOTHING_THERE.get(tag.split()[0], 0):
             log.warning("doveadm %s: %s", tag, detail)
             raise DaemonError(f"Dovecot refused to {tag.split()[0]}.")
     return answers

@@ -31,13 +31,18 @@ def run(say: Callable[[str], None]) -> None:
             _begin(place, root, say)
             _watch(place, root)
         except KeyboardInterrupt:
+            _deaf()  # before anything else: a second Ctrl-C must not leave half of it running
             say("\nEnding …")
         finally:
-            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-                signal.signal(number, signal.SIG_IGN)
+            _deaf()
             processes.end(_panel_mark(place), within=5)
             if root:
                 local.down(place)
+
+
+def _deaf() -> None:
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
 
 
 def settled(say: Callable[[str], None]) -> None:

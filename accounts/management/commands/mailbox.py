@@ -279,7 +279,7 @@ def leading_to(mailbox: Mailbox):
 
 
 def last_logins(mailbox: Mailbox):
-    return LastLogin.objects.filter(mailbox=mailbox.email).order_by("-time")[:10]
+    return mailbox.last_sign_ins[:10]
 
 
 def at(last: LastLogin) -> datetime:
