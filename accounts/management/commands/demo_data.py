@@ -134,6 +134,8 @@ class Demo:
         mailbox.enabled &= mailbox.email != cast.LEFT
         validate(mailbox)
         lifecycle.open_mailbox(mailbox, None, by=self.by)
+        # the sign-ins of the last weeks are its own
+        Mailbox.objects.filter(pk=mailbox.pk).update(created=self.midnight - timedelta(days=900))
         self.counts["mailboxes"] += 1
         return mailbox
 
