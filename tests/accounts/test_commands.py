@@ -1,5 +1,6 @@
 import contextlib
 import json
+from datetime import UTC, datetime
 
 import pytest
 from django.core.exceptions import ValidationError
@@ -23,6 +24,9 @@ PASSWORD = "correct horse battery staple"
 @pytest.fixture
 def dovecot_wrote(transactional_db):
     """Use and sign-ins of user1 and user2, in the place where Dovecot writes; an open transaction would not see it."""
+    Mailbox.objects.update(
+        created=datetime(2026, 1, 1, tzinfo=UTC)
+    )  # what was there before is a former owner's
     as_dovecot(
         "REPLACE INTO mailbox_usage (email, bytes, messages) VALUES (%s, %s, %s)",
         [("user1@a.example", GB // 2, 70), ("user2@a.example", -5, 0)],
