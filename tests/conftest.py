@@ -17,7 +17,9 @@ def pytest_collection_modifyitems(config, items):
     if not ON_MARIADB:
         return
     touching = {"db", "transactional_db", "world", "live", "client", "private"}
-    kept = [item for item in items if touching & set(item.fixturenames) or item.get_closest_marker("django_db")]
+    kept = [
+        item for item in items if touching & set(item.fixturenames) or item.get_closest_marker("django_db")
+    ]
     config.hook.pytest_deselected(items=[item for item in items if item not in kept])
     items[:] = kept
 

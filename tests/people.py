@@ -77,7 +77,9 @@ def recount() -> None:
     for domain in Domain.objects.all():
         quotas = domain.mailboxes.exclude(quota=None).values_list("quota", flat=True)
         Domain.objects.filter(pk=domain.pk).update(
-            mailbox_count=domain.mailboxes.count(), alias_count=domain.aliases.count(), quota_given=sum(quotas)
+            mailbox_count=domain.mailboxes.count(),
+            alias_count=domain.aliases.count(),
+            quota_given=sum(quotas),
         )
 
 

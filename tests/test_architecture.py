@@ -110,9 +110,7 @@ def test_settings_stand_in_the_readme():
 @pytest.mark.parametrize("path", sorted((ROOT / "templates").rglob("*.html")), ids=lambda path: path.name)
 def test_templates_hold_nothing_inline(path):
     text = re.sub(r"{%.*?%}", "", path.read_text())
-    assert not re.search(
-        r"<style|\sstyle=|\son[a-z]+=|<script(?![^>]*\ssrc=)|hx-on|\|safe\b", text
-    )
+    assert not re.search(r"<style|\sstyle=|\son[a-z]+=|<script(?![^>]*\ssrc=)|hx-on|\|safe\b", text)
 
 
 def test_templates_compile():

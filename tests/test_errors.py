@@ -118,7 +118,10 @@ def test_error_in_the_middle_undoes_all(browser, monkeypatch):
     assert not Mailbox.objects.filter(email="fresh@a.example").exists()
     from domains.models import Domain
 
-    assert Domain.objects.get(name="a.example").mailbox_count == Mailbox.objects.filter(domain="a.example").count()
+    assert (
+        Domain.objects.get(name="a.example").mailbox_count
+        == Mailbox.objects.filter(domain="a.example").count()
+    )
 
 
 def test_any_other_error_is_a_plain_page(browser, monkeypatch):
@@ -132,7 +135,9 @@ def test_any_other_error_is_a_plain_page(browser, monkeypatch):
     assert "secret-detail" not in answer.content.decode()
 
 
-@pytest.mark.parametrize("path", ["/nope/", "/.git/HEAD", "/static/../settings.py", "/__debug__/", "/admin/", "/mailboxes/%00/"])
+@pytest.mark.parametrize(
+    "path", ["/nope/", "/.git/HEAD", "/static/../settings.py", "/__debug__/", "/admin/", "/mailboxes/%00/"]
+)
 def test_no_such_page(browser, path):
     answer = browser.get(path)
     assert answer.status_code == 404

@@ -136,8 +136,7 @@ def test_double_destination(world):
 def test_chain_of_fifty(world):
     chain = [f"l{i}@a.example" for i in range(50)]
     Alias.objects.bulk_create(
-        Alias(source=one, destination=other, domain_id="a.example")
-        for one, other in pairwise(chain[1:])
+        Alias(source=one, destination=other, domain_id="a.example") for one, other in pairwise(chain[1:])
     )
     Alias.objects.create(source=chain[-1], destination="user1@a.example", domain_id="a.example")
     save(chain[0], chain[1])
