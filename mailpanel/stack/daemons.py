@@ -38,6 +38,7 @@ class Daemon:
     ports: tuple[str, ...]
     log: Path  # its own
     mark: str
+    pid_file: Path | None = None  # that it believes
 
     @property
     def pid(self) -> int | None:
@@ -51,6 +52,8 @@ class Daemon:
     def begin(self) -> subprocess.Popen:
         """Start it, after what an earlier one may have left behind."""
         processes.end(self.mark, within=ENDED_WITHIN)
+        if self.pid_file:
+            self.pid_file.unlink(missing_ok=True)
         with self.output.open("wb") as output:
             return subprocess.Popen(
                 self.start,
@@ -75,8 +78,8 @@ class Daemon:
 
 
 def daemons(place: Place) -> list[Daemon]:
-    def daemon(name, command, start, ports, log):
-        return Daemon(name, command, start, ports, place.log / log, str(place.directory / name))
+    def daemon(name, command, start, ports, log, pid_file=None):
+        return Daemon(name, command, start, ports, place.log / log, str(place.directory / name), pid_file)
 
     # In this order they are waited for: Postfix' submission asks Dovecot which ways of signing in there are, and
     # rests for a minute if there was no answer.
@@ -84,6 +87,7 @@ def daemons(place: Place) -> list[Daemon]:
         daemon(
             "dovecot", "dovecot", ("dovecot", "-c", str(place.etc / "dovecot" / "dovecot.conf")),
             ("imap", "imaps", "pop3", "pop3s", "managesieve", "doveadm"), "dovecot.log",
+            place.dovecot / "run" / "master.pid",
         ),
         daemon("clamd", "clamd", ("clamd", "-c", str(place.etc / "clamav" / "clamd.conf")), (), "clamd.log"),
         daemon(

@@ -85,11 +85,15 @@ def all_daemons(place: Place) -> list[Daemon]:
     return [*daemons(place), Daemon("panel", "", (), ("panel",), place.log / "panel.log", mark)]
 
 
-def configure(place: Place) -> None:
-    """Directories, certificates, signatures and the rendered configuration, as far as they are not there yet."""
+def make_ready(place: Place) -> None:
+    """What the configuration speaks of: directories, certificates, signatures, as far as they are not there yet."""
     place.prepare()
     tls.ensure(place.tls, settings.MAILPANEL_HOSTNAME)
     put(place.clamav / "database" / "local.ndb", _eicar_signature(), mode=0o644)
+
+
+def configure(place: Place) -> None:
+    make_ready(place)
     wanted = render.files(values.engine(), versions.dovecot(), private=True)
     render.write(place.etc, wanted, values.of_private_copy(place, place.etc))
     # Word for the panel and its commands (settings.py) and for `info`: which ports these daemons have.

@@ -42,16 +42,16 @@ def main(mark: str, command: str) -> int | None:
 
 
 def end(mark: str, *, within: float) -> None:
-    """Ask the first ones to end, wait, and after `within` seconds kill what is left."""
-    ours = found(mark)
-    for pid, parent in ours.items():
-        if parent not in ours:
-            _signal(pid, mark, signal.SIGTERM)
-    deadline = time.monotonic() + within
+    """Ask the first ones to end, then those that they leave behind, and after `within` seconds kill what is left."""
+    asked, deadline = set(), time.monotonic() + within
     while ours := found(mark):
-        if time.monotonic() > deadline:
-            for pid in ours:
+        late = time.monotonic() > deadline
+        for pid, parent in ours.items():
+            if late:
                 _signal(pid, mark, signal.SIGKILL)
+            elif parent not in ours and pid not in asked:
+                _signal(pid, mark, signal.SIGTERM)
+                asked.add(pid)
         time.sleep(0.02)
 
 

@@ -37,6 +37,7 @@ class RenderError(Exception):
 class Template(string.Template):
     """`@{name}`; a bare @, as addresses have it, is nothing special."""
 
+    flags = 0  # not its default, which takes @{Name} for @{name}
     pattern = r"@\{(?:(?P<braced>[a-z0-9_]+)\}|(?P<invalid>))|(?P<named>(?!))|(?P<escaped>(?!))"
 
 

@@ -1,6 +1,7 @@
 """manage.py stack: the private copy of the mail daemons, and their rendered configuration."""
 
 import json
+import os
 from pathlib import Path
 
 from django.core.management.base import BaseCommand, CommandError
@@ -73,6 +74,10 @@ class Command(BaseCommand):
         filled_in = values.of_system() if system else values.of_private_copy(local.here(), target)
         wanted = render.files(engine, versions.dovecot(), private=not system)
         render.write(target, wanted, filled_in)
+        if not system and os.geteuid() == 0 and not packages.missing(packages.of_daemons(engine)):
+            local.make_ready(
+                local.here()
+            )  # so that `postfix check` and the like find what the files speak of
         for file in wanted:
             self.stdout.write(str(target / file.path))
 

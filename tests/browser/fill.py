@@ -1,0 +1,309 @@
+"""What the browser finds: `python -m tests.browser.fill FUNCTION` in the environment of one panel.
+
+Rows are written past the forms and the lifecycle functions: some of them are such as no form would take.
+"""
+
+import random
+import sqlite3
+import sys
+from contextlib import closing, suppress
+from datetime import UTC, datetime, timedelta
+
+import django
+from django.core.management import call_command
+
+django.setup()
+
+from django.db import connection  # noqa: E402
+from django.utils import timezone  # noqa: E402
+
+from accounts import audit, lifecycle  # noqa: E402
+from accounts.models import Audit, Mailbox, Role  # noqa: E402
+from domains import addresses  # noqa: E402
+from domains.lifecycle import Destination, open_domain, save_alias  # noqa: E402
+from domains.models import Alias, Domain  # noqa: E402
+from mailpanel.daemons import DaemonError  # noqa: E402
+from mailpanel.sqlite.base import dovecot_file  # noqa: E402
+from tests import people  # noqa: E402
+
+GB = 2**30
+IDN = addresses.parse_domain("bücher-und-mehr.example")
+RIGHT_TO_LEFT = addresses.parse_domain("بريد.example")
+LONG = f"{'a-very-long-name-of-a-school-'.ljust(63, 'x')}.{'in-a-small-town'.ljust(50, 'y')}.example"
+
+NAMES = [
+    "Ada Berg", "Katarzyna Wójcik-Brandt", "محمد الحسن", "ליאור כהן", "佐藤 陽子", "Σοφία Παπαδοπούλου", "Олена Шевченко",
+    "Nguyễn Thị Minh Khai", "प्रिया शर्मा", "Ọlátúnjí Adébáyọ̀", "Gülşen Yıldız", "Bartłomiej Wiśniewski", "",
+    "Prof. Dr. Maximiliane-Sophie Freifrau von und zu Hohenstein-Waldenburg-Schillingsfürst zu Sayn-Wittgenstein-Berleburg",
+]  # fmt: skip
+
+
+def lay():
+    call_command("migrate", verbosity=0)
+    call_command("collectstatic", interactive=False, verbosity=0)
+
+
+def empty():
+    """A server on its first day: one domain, and in it one mailbox, the server admin's."""
+    Domain.objects.create(name="example.test", description="This server's own")
+    Mailbox.objects.create(
+        email="postmaster@example.test",
+        domain_id="example.test",
+        is_superuser=True,
+        password=people.hashed(),
+        password_changed=timezone.now(),
+    )
+    people.recount()
+
+
+def full():
+    people.settle()
+    _domains()
+    _mailboxes()
+    _aliases()
+    _use()
+    people.recount()
+    _trash()
+    _audit()
+
+
+HOSTILE = [
+    "<script>alert(1)</script>", '"><img src=x onerror=alert(1)>', "' autofocus onfocus=alert(1) x='",
+    "</textarea><svg onload=alert(1)>", "</title></script><script>alert(1)</script>", "]]><b>bold</b>", "\u2028alert(1)",
+    "javascript:alert(1)", '{{1337*7}}{{constructor.constructor("alert(1)")()}}', "{% debug %}", "'; DROP TABLE user; --",
+    "\u202egnp.exe", "%s %(x)s %n {0} {x}", "&lt;i&gt;&quot;&amp;amp;", "\x1b]0;x\x07",
+]  # fmt: skip
+
+
+def hostile() -> list[str]:
+    """All of them, in texts as long as a column holds."""
+    texts = [""]
+    for text in HOSTILE:
+        if len(texts[-1]) + len(text) > 250:
+            texts.append("")
+        texts[-1] += text + " "
+    return texts
+
+
+def besieged():
+    """Whoever could write past the forms has written into each column that holds text."""
+    people.settle()
+    Domain.objects.filter(name__in=["b.example", "hosted.example"]).update(description=hostile()[0])
+    for number, text in enumerate(hostile()):
+        domain = f"h{number}.example"
+        Domain.objects.create(name=domain, description=text)
+        Domain.objects.create(name=f"relay-{domain}", transport="relay:" + text[:240])
+        mailbox = Mailbox.objects.create(
+            email=f"person@{domain}",
+            domain_id=domain,
+            name=text,
+            password=people.hashed(),
+            recovery_email=text,
+        )
+        Role.objects.create(mailbox=mailbox, kind="admin", domain_id=domain)
+        Alias.objects.create(
+            source=f"alias@{domain}",
+            destination=mailbox.email,
+            comment=text,
+            domain_id=domain,
+            enabled=number == 0,
+        )
+        for kind in ("mailbox", "domain", "alias", text[:16]):
+            Audit.objects.create(
+                actor=text,
+                action=text[:32],
+                kind=kind,
+                name=mailbox.email,
+                domain=domain,
+                reason=text,
+                client=text[:45],
+            )
+        Audit.objects.create(actor=mailbox.email, action="denied", kind="page", name=text, domain=domain)
+        _as_dovecot(
+            "INSERT INTO last_login (email, service, address, time) VALUES (%s, %s, %s, %s)",
+            [
+                (mailbox.email, text[:16], text[:45], 1_700_000_000),
+                (mailbox.email, text[20:36], text[40:85], 1_700_000_001),
+            ],
+        )
+    Mailbox.objects.update(created=datetime(2020, 1, 1, tzinfo=UTC))  # before the sign-ins
+    people.recount()
+
+
+def _domains():
+    Domain.objects.filter(name="a.example").update(
+        description="Nordwind Verlag, Hamburg",
+        quota_pool=2048 * GB,
+        default_quota=5 * GB,
+        max_mailboxes=500,
+        max_aliases=200,
+    )
+    Domain.objects.bulk_create(
+        [
+            Domain(name=IDN, description="Buchhandlung in Lübeck", default_quota=2 * GB),
+            Domain(name=RIGHT_TO_LEFT, description="شركة البريد"),
+            Domain(
+                name=LONG,
+                description="A name as long as names get, and words to match: " + "so it goes. " * 15,
+            ),
+            Domain(name="a-mirror.example", alias_of_id="a.example"),
+            Domain(
+                name="lager.example", transport="relay:[192.0.2.25]:25", description="Has a server of its own"
+            ),
+            Domain(name="full.example", description="All promised", quota_pool=10 * GB, max_mailboxes=1),
+            Domain(name="empty.example"),
+        ]
+    )
+    Role.objects.create(mailbox=people.find("dadm_a"), kind="admin", domain_id="empty.example")
+    Mailbox.objects.filter(email="boss@a.example").update(name="Katarzyna Wójcik-Brandt", quota=10 * GB)
+    Mailbox.objects.filter(email="user1@a.example").update(
+        name="Mehmet Yıldırım", quota=10 * GB, password_changed=timezone.now() - timedelta(days=70)
+    )
+
+
+def _mailboxes():
+    """300 in a.example, of every kind and state; a few elsewhere."""
+    chance = random.Random("browser")
+    rows = [
+        Mailbox(
+            email=f"{chance.choice('abcdefghijklmnoprstuvwz')}.person-{number:03}@a.example",
+            domain_id="a.example",
+            name=NAMES[number % len(NAMES)],
+            password="{CRYPT}!" if number % 41 == 5 else people.hashed(),
+            quota=None if number % 17 == 3 else chance.choice([1, 5, 5, 5, 10]) * GB,
+            enabled=number % 29 != 7,
+            can_login=number % 31 != 11,
+            must_change_password=number % 37 == 13,
+        )
+        for number in range(300)
+    ]
+    rows += [
+        Mailbox(
+            email=f"{'a-name-of-sixty-four-letters-'.ljust(64, 'z')}@{domain}",
+            domain_id=domain,
+            name=NAMES[-1],
+            password=people.hashed(),
+        )
+        for domain in (LONG, "a.example")
+    ]
+    rows += [
+        Mailbox(
+            email=f"lea.brandt@{IDN}",
+            domain_id=IDN,
+            name="Lea Brandt",
+            password=people.hashed(),
+            quota=2 * GB,
+        ),
+        Mailbox(
+            email=f"info@{RIGHT_TO_LEFT}", domain_id=RIGHT_TO_LEFT, name="نور منصور", password=people.hashed()
+        ),
+        Mailbox(email="all@full.example", domain_id="full.example", quota=10 * GB, password=people.hashed()),
+        Mailbox(
+            email="given@a.example",
+            domain_id="a.example",
+            name="Has a password from somebody else",
+            password=people.hashed(),
+            must_change_password=True,
+        ),
+        Mailbox(email="new@b.example", domain_id="b.example", password=people.hashed()),
+    ]
+    Mailbox.objects.bulk_create(rows)
+
+
+def _aliases():
+    now = timezone.now()
+
+    def row(source, destination, **more):
+        return Alias(source=source, destination=destination, domain_id=source.partition("@")[2], **more)
+
+    rows = [
+        row("@a.example", "help@a.example", comment="Whatever is misspelt"),
+        # a mailbox of the same address: as well, and instead
+        row("user2@a.example", "user2@a.example"),
+        row("user2@a.example", "user1@a.example", comment="Reads along until she is back"),
+        row("user9@a.example", "user1@a.example", comment="Has left"),
+        row("trade-fair@a.example", "user1@a.example", expires=now + timedelta(days=40)),
+        row("internship@a.example", "user1@a.example", expires=now - timedelta(days=20)),
+        row("party@a.example", "user1@a.example", enabled=False),
+        row(f"info@{IDN}", f"lea.brandt@{IDN}"),
+        row(f"orders@{IDN}", "orders+shop@outside.example", comment="The warehouse of the wholesaler"),
+    ]
+    team = Mailbox.objects.filter(domain_id="a.example", email__contains=".person-").order_by("pk")[:17]
+    rows += [row("everybody@a.example", mailbox.email) for mailbox in team]
+    rows += [
+        row("everybody@a.example", "b.person@outside.example", comment="Contract until June"),
+        row("everybody@a.example", "on.leave@outside.example", comment="Parental leave", enabled=False),
+        row("everybody@a.example", f"lea.brandt@{IDN}", expires=now + timedelta(days=90)),
+    ]
+    Alias.objects.bulk_create(rows)
+
+
+def _trash():
+    by = audit.By("boss@a.example", "192.0.2.7")
+    gone = Mailbox(email="gone@a.example", domain_id="a.example", name="محمد الحسن", quota=5 * GB)
+    lifecycle.open_mailbox(gone, people.PASSWORD, by=by)
+    save_alias("gone-too@a.example", [Destination("user1@a.example")], by=by)
+    domain = Domain(name="gone.example", description="Moved elsewhere")
+    open_domain(domain, by=by)
+    for close in (
+        lambda: lifecycle.close_mailbox(gone, by=by, reason="Has left"),
+        lambda: save_alias("gone-too@a.example", [], by=by),
+        lambda: lifecycle.close_domain(domain, by=by),
+    ):
+        with suppress(DaemonError):  # there is no Dovecot here
+            close()
+
+
+def _use():
+    """What Dovecot writes: use from nothing to over the quota, and sign-ins at three places."""
+    now = int(timezone.now().timestamp())
+    # sign-ins from before the mailbox was made are somebody else's
+    Mailbox.objects.update(created=timezone.now() - timedelta(days=900))
+    shares = [0, 0.03, 0.2, 0.52, 0.62, 0.81, 0.96, 1.07]
+    mailboxes = list(Mailbox.objects.exclude(email="new@b.example").order_by("pk"))
+    usage, sign_ins = [], []
+    for number, mailbox in enumerate(mailboxes):
+        used = int(
+            (mailbox.quota or 3 * GB) * (0.41 if mailbox.name == "Mehmet Yıldırım" else shares[number % 8])
+        )
+        usage.append((mailbox.email, used, used // 71_000))
+        if number % 9 != 4:
+            sign_ins.append((mailbox.email, "imap", "2001:db8:52::17", now - 3600 * 7 * number))
+            sign_ins.append((mailbox.email, "pop3", "192.0.2.7", now - 3600 * 31 * number - 86_400))
+    _as_dovecot("INSERT INTO mailbox_usage (email, bytes, messages) VALUES (%s, %s, %s)", usage)
+    _as_dovecot("INSERT INTO last_login (email, service, address, time) VALUES (%s, %s, %s, %s)", sign_ins)
+
+
+def _as_dovecot(statement: str, rows: list[tuple]):
+    """On SQLite its tables are in a file of their own, which Django has read-only."""
+    if connection.vendor == "sqlite":
+        with closing(sqlite3.connect(dovecot_file(connection.settings_dict["NAME"]))) as file, file:
+            file.executemany(statement.replace("%s", "?"), rows)
+    else:
+        with connection.cursor() as cursor:
+            cursor.executemany(statement, rows)
+
+
+def _audit():
+    rows = [
+        ("root1@c.example", "create", "domain", "a.example", "a.example", ""),
+        ("root1@c.example", "grant", "role", "boss@a.example", "a.example", ""),
+        ("boss@a.example", "create", "mailbox", "user1@a.example", "a.example", ""),
+        ("boss@a.example", "change", "alias", "everybody@a.example", "a.example", ""),
+        ("help@a.example", "password", "mailbox", "user1@a.example", "a.example", "called from the office"),
+        ("shell:root", "change", "mailbox", "user1@a.example", "a.example", "moved to the big quota"),
+        ("help@a.example", "denied", "page", "/mailboxes/chief@a.example/password/", "", "POST"),
+        ("root1@c.example", "create", "domain", IDN, IDN, ""),
+    ]
+    Audit.objects.bulk_create(
+        [
+            Audit(actor=actor, action=action, kind=kind, name=name, domain=domain, reason=reason)
+            for actor, action, kind, name, domain, reason in rows
+        ]
+    )
+    for number, row in enumerate(Audit.objects.order_by("-id")):
+        Audit.objects.filter(pk=row.pk).update(at=timezone.now() - timedelta(hours=9 * number))
+
+
+if __name__ == "__main__":
+    globals()[sys.argv[1]]()

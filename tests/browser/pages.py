@@ -1,0 +1,148 @@
+"""Every page there is, with somebody whom it is for: closed against the URLconf by test_pages.py."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+from urllib.parse import quote
+
+from playwright.sync_api import Page
+
+from tests.browser.fill import IDN, LONG, RIGHT_TO_LEFT
+
+
+class Shown(NamedTuple):
+    route: str  # its name in the URLconf; several pages may have one
+    who: str | None
+    path: str
+    note: str = ""  # what is special, and part of the test's name
+    then: Callable[[Page], None] | None = None  # what to do there, to come to the page that is meant
+    status: int = 200
+    empty: bool = False  # on the server that has nothing yet
+
+    def __str__(self):
+        return f"{self.route} {self.who or 'nobody'} {self.note}".strip()
+
+
+def send(page: Page, button: str):
+    with page.expect_navigation():
+        page.locator(button).click()
+
+
+def fill(**fields: str) -> Callable[[Page], None]:
+    """Fill the fields by their names and send the page's form."""
+
+    def then(page: Page):
+        for name, value in fields.items():
+            page.locator(f'main [name="{name}"]').fill(value)
+        send(page, "main form :is(.primary, .danger)")
+
+    return then
+
+
+def _paused(page: Page):
+    while page.locator("[name=password]").is_visible():
+        fill(username="nobody@a.example", password="not this one")(page)
+
+
+def _one_more(page: Page):
+    send(page, "[value=add]")
+
+
+def _typed(page: Page):
+    page.get_by_label("Type one").check()
+
+
+def _menu(page: Page):
+    page.locator(".account summary").click()
+
+
+def _drawer(page: Page):
+    page.set_viewport_size({"width": 390, "height": 800})
+    page.get_by_role("button", name="Menu").click()
+
+
+LOCAL = "a-name-of-sixty-four-letters-".ljust(64, "z")
+A = "/domains/a.example/"
+
+PAGES = [
+    Shown("accounts:sign_in", None, "/sign-in/"),
+    Shown("accounts:sign_in", None, "/sign-in/", "refused", fill(username="user1@a.example", password="wrong")),
+    Shown("accounts:sign_in", None, "/sign-in/", "paused", _paused, status=429),
+    Shown("home", "user1", "/"),
+    Shown("home", "new@b.example", "/", "nothing yet"),
+    Shown("home", "help_a", "/"),
+    Shown("home", "dadm_a", "/"),
+    Shown("home", "root1", "/"),
+    Shown("home", "postmaster@example.test", "/", "first day", empty=True),
+    Shown("home", "user1", "/mailboxes/user2@a.example/", "not found", status=404),
+    Shown("accounts:password", "user1", "/password/"),
+    Shown("accounts:password", "user1", "/password/", "refused", fill(current="wrong", new="short")),
+    Shown("accounts:password", "given@a.example", "/password/", "must"),
+    Shown("accounts:password", "dadm_a", "/password/"),
+    Shown("accounts:mailboxes", "help_a", "/mailboxes/"),
+    Shown("accounts:mailboxes", "root1", "/mailboxes/?after=k"),
+    Shown("accounts:mailboxes", "root1", "/mailboxes/?q=nobody-of-this-name", "nothing found"),
+    Shown("accounts:mailboxes", "postmaster@example.test", "/mailboxes/", empty=True),
+    Shown("accounts:mailbox", "help_a", "/mailboxes/user1@a.example/"),
+    Shown("accounts:mailbox", "dadm_a", "/mailboxes/user2@a.example/", "alias as well"),
+    Shown("accounts:mailbox", "dadm_a", "/mailboxes/user9@a.example/", "alias instead"),
+    Shown("accounts:mailbox", "dadm_a", "/mailboxes/disabled@a.example/", "switched off"),
+    Shown("accounts:mailbox", "dadm_a", "/mailboxes/boss@a.example/", "own"),
+    Shown("accounts:mailbox", "root1", f"/mailboxes/{quote(f'{LOCAL}@{LONG}')}/", "long"),
+    Shown("accounts:mailbox", "root1", f"/mailboxes/info@{RIGHT_TO_LEFT}/", "right to left"),
+    Shown("accounts:mailbox", "root1", "/mailboxes/both@a.example/", "roles"),
+    Shown("accounts:mailbox_edit", "dadm_a", "/mailboxes/user1@a.example/edit/"),
+    Shown("accounts:mailbox_edit", "dadm_a", "/mailboxes/user1@a.example/edit/", "refused", fill(quota="5 GG")),
+    Shown("accounts:mailbox_edit", "dadm_a", "/mailboxes/given@a.example/edit/", "saved", fill(quota="2 GB")),
+    Shown("accounts:mailbox_edit", "help_a", "/mailboxes/user1@a.example/edit/", "not allowed", status=403),
+    Shown("accounts:mailbox_password", "help_a", "/mailboxes/user1@a.example/password/"),
+    Shown("accounts:mailbox_password", "help_a", "/mailboxes/user2@a.example/password/", "shown once", fill(reason="Asked")),
+    Shown("accounts:mailbox_password", "root1", "/mailboxes/user1_b@b.example/password/", "not found", status=404),
+    Shown("accounts:mailbox_delete", "dadm_a", "/mailboxes/user1@a.example/delete/"),
+    Shown("accounts:mailbox_delete", "dadm_a", "/mailboxes/user9@a.example/delete/", "no alias"),
+    Shown("accounts:trash", "dadm_a", "/trash/"),
+    Shown("accounts:trash", "root1", "/trash/"),
+    Shown("accounts:trash", "postmaster@example.test", "/trash/", empty=True),
+    Shown("domains:domains", "dadm_a", "/domains/"),
+    Shown("domains:domains", "root1", "/domains/"),
+    Shown("domains:domains", "root1", "/domains/", "menu", _menu),
+    Shown("domains:domains", "root1", "/domains/", "drawer", _drawer),
+    Shown("domains:domains", "postmaster@example.test", "/domains/", empty=True),
+    Shown("domains:domain_new", "root1", "/domains/new/"),
+    Shown("domains:domain_new", "root1", "/domains/new/", "refused", fill(name="not a domain", quota_pool="5 GG")),
+    Shown("domains:domain", "help_a", A),
+    Shown("domains:domain", "dadm_a", A),
+    Shown("domains:domain", "dadm_a", "/domains/empty.example/", "empty"),
+    Shown("domains:domain", "root1", "/domains/a-mirror.example/", "mirror"),
+    Shown("domains:domain", "root1", "/domains/lager.example/", "sent on"),
+    Shown("domains:domain", "root1", "/domains/off.example/", "switched off"),
+    Shown("domains:domain", "root1", f"/domains/{IDN}/", "IDN"),
+    Shown("domains:domain", "root1", f"/domains/{RIGHT_TO_LEFT}/", "right to left"),
+    Shown("domains:domain", "root1", f"/domains/{LONG}/", "long"),
+    Shown("domains:domain_edit", "dadm_a", f"{A}settings/"),
+    Shown("domains:domain_edit", "root1", f"{A}settings/"),
+    Shown("domains:domain_delete", "root1", f"/domains/{IDN}/delete/"),
+    Shown("domains:domain_delete", "root1", f"{A}delete/", "mirrored"),
+    Shown("domains:domain_delete", "root1", f"/domains/{IDN}/delete/", "refused", fill(name="another.example")),
+    Shown("domains:domain_delete", "root1", f"/domains/{LONG}/delete/", "long"),
+    Shown("domains:mailbox_new", "dadm_a", f"{A}mailboxes/new/"),
+    Shown("domains:mailbox_new", "dadm_a", f"{A}mailboxes/new/", "typed", _typed),
+    Shown("domains:mailbox_new", "dadm_a", f"{A}mailboxes/new/", "refused", fill(local="two words", quota="5 GG")),
+    Shown("domains:mailbox_new", "root1", "/domains/full.example/mailboxes/new/", "full", fill(local="more", quota="1 GB")),
+    Shown("domains:mailbox_new", "root1", f"/domains/{LONG}/mailboxes/new/", "long"),
+    Shown("domains:domain_aliases", "dadm_a", f"{A}aliases/"),
+    Shown("domains:domain_aliases", "dadm_a", "/domains/empty.example/aliases/", "empty"),
+    Shown("domains:domain_aliases", "root1", "/domains/a-mirror.example/aliases/", "mirror"),
+    Shown("domains:alias_new", "dadm_a", f"{A}aliases/new/"),
+    Shown("domains:alias_new", "dadm_a", f"{A}aliases/new/", "refused", fill(**{"to-0-address": "not an address"})),
+    Shown("domains:alias_new", "dadm_a", f"{A}aliases/new/", "shadow", fill(local="user1", **{"to-0-address": "help@a.example"})),
+    Shown("domains:aliases", "help_a", "/aliases/"),
+    Shown("domains:aliases", "root1", "/aliases/"),
+    Shown("domains:aliases", "postmaster@example.test", "/aliases/", empty=True),
+    Shown("domains:alias", "dadm_a", "/aliases/everybody@a.example/"),
+    Shown("domains:alias", "dadm_a", "/aliases/everybody@a.example/", "one more", _one_more),
+    Shown("domains:alias", "dadm_a", "/aliases/@a.example/", "catch-all"),
+    Shown("domains:alias", "dadm_a", "/aliases/user2@a.example/", "as well"),
+    Shown("domains:alias", "help_a", "/aliases/everybody@a.example/"),
+    Shown("domains:alias_delete", "dadm_a", "/aliases/everybody@a.example/delete/"),
+    Shown("domains:alias_delete", "dadm_a", "/aliases/@a.example/delete/", "catch-all"),
+]  # fmt: skip

@@ -1,0 +1,27 @@
+"""Pictures of every page, for people to look at: `SCREENSHOTS=DIRECTORY pytest tests/browser/test_screenshots.py`."""
+
+import os
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.browser.pages import PAGES
+
+DIRECTORY = os.environ.get("SCREENSHOTS")
+SIZES = {"desktop": {"width": 1280, "height": 800}, "phone": {"width": 390, "height": 844}}
+
+
+@pytest.mark.skipif(not DIRECTORY, reason="SCREENSHOTS names no directory")
+@pytest.mark.parametrize("shown", PAGES if DIRECTORY else [], ids=str)
+def test_take_pictures(visit, request, shown):
+    panel = request.getfixturevalue("live_empty" if shown.empty else "live")
+    page = visit(shown.who, shown.path, panel).page
+    if shown.then:
+        shown.then(page)
+    name = re.sub(r"\W+", "-", str(shown))
+    for size, viewport in SIZES.items():
+        page.set_viewport_size(viewport)
+        for scheme in ("light", "dark"):
+            page.emulate_media(color_scheme=scheme)
+            page.screenshot(path=Path(DIRECTORY) / f"{name}.{size}.{scheme}.png", full_page=True)

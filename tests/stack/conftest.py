@@ -1,0 +1,57 @@
+"""Real daemons: one private copy for all these tests, with the database of this run (DATABASE=sqlite or mariadb)."""
+
+import os
+import shutil
+
+import pytest
+
+from tests.stack.mail import MailServer
+from tests.stack.next_hop import NextHop
+from tests.stack.private import Private
+
+
+def pytest_collection_modifyitems(config, items):
+    """Postfix and Dovecot are started by root alone, and have to be there."""
+    reason = None
+    if os.geteuid() != 0:
+        reason = "the mail daemons are started by root alone"
+    elif not all(map(shutil.which, ("postfix", "dovecot", "clamd"))):
+        reason = "the mail daemons are not installed (make test does it)"
+    for item in items:
+        if reason and "private" in item.fixturenames:
+            item.add_marker(pytest.mark.skip(reason=reason))
+
+
+@pytest.fixture(scope="session")
+def _private(django_db_blocker):
+    private = Private()
+    try:
+        with django_db_blocker.unblock():
+            private.migrate()
+        private.up()
+        yield private
+    finally:
+        private.remove()
+
+
+@pytest.fixture
+def private(_private, django_db_blocker, settings):
+    """The copy, with the ORM on its database. Tests share the tables, so each makes domains of its own."""
+    settings.MAILPANEL_DOVEADM_URL = f"http://127.0.0.1:{_private.port['doveadm']}"
+    settings.MAILPANEL_DOVEADM_API_KEY = (_private.directory / "secrets" / "doveadm_key").read_text()
+    with django_db_blocker.unblock(), _private.orm():
+        yield _private
+
+
+@pytest.fixture
+def mail(private):
+    """The mail server as a mail program and other servers meet it."""
+    return MailServer(private)
+
+
+@pytest.fixture
+def next_hop():
+    """The mail server behind a relay domain."""
+    server = NextHop()
+    yield server
+    server.stop()

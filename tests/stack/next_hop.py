@@ -1,0 +1,50 @@
+"""A small mail server of somebody else's, on a real socket: it knows some recipients and keeps what it gets."""
+
+import socketserver
+import threading
+
+
+class NextHop:
+    def __init__(self):
+        self.knows: set[str] = set()
+        self.messages: list[str] = []
+        self._server = socketserver.ThreadingTCPServer(
+            ("127.0.0.1", 0), self._handler(), bind_and_activate=True
+        )
+        self._server.daemon_threads = True
+        self.port = self._server.server_address[1]
+        threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
+
+    def stop(self):
+        self._server.shutdown()
+        self._server.server_close()
+
+    def _handler(self):
+        hop = self
+
+        class Handler(socketserver.StreamRequestHandler):
+            def say(self, line: str):
+                self.wfile.write(f"{line}\r\n".encode())
+
+            def handle(self):
+                self.say("220 hop.example ESMTP")
+                for raw in self.rfile:
+                    line = raw.decode().strip()
+                    verb = line.upper()[:4]
+                    if verb == "RCPT":
+                        address = line.partition("<")[2].partition(">")[0].lower()
+                        self.say("250 ok" if address in hop.knows else "550 5.1.1 unknown")
+                    elif verb == "DATA":
+                        self.say("354 go on")
+                        message = b""
+                        while (part := self.rfile.readline()) not in (b".\r\n", b""):
+                            message += part
+                        hop.messages.append(message.decode())
+                        self.say("250 kept")
+                    elif verb == "QUIT":
+                        self.say("221 bye")
+                        return
+                    else:
+                        self.say("250 ok")
+
+        return Handler

@@ -1,0 +1,149 @@
+"""A private copy of the daemons for the tests, driven by the same commands that people use."""
+
+import json
+import os
+import random
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+
+from django.conf import settings
+from django.core.management import call_command
+from django.db import connections
+from django.db.utils import load_backend
+
+from tests.environment import ON_MARIADB
+
+ROOT = Path(settings.BASE_DIR)
+NAMES = tuple(settings.MAILPANEL_PORTS)
+ENGINE = "mariadb" if ON_MARIADB else "sqlite"
+
+
+def free_ports() -> dict[str, int]:
+    """Below those that the kernel gives to outgoing connections."""
+    found = []
+    while len(found) < len(NAMES):
+        port = random.randrange(12000, 32000)
+        with socket.socket() as door:
+            if port not in found and door.connect_ex(("127.0.0.1", port)):
+                found.append(port)
+    return dict(zip(NAMES, found, strict=True))
+
+
+class Private:
+    """One copy: its directory, ports and database. `up` starts the daemons, `remove` ends them and all is gone."""
+
+    def __init__(self, directory: Path | None = None, database: str = "stack"):
+        self.directory = directory or Path(tempfile.mkdtemp(prefix="mp-", dir="/tmp"))
+        self.port = free_ports()
+        self.environment = {
+            "PATH": os.environ["PATH"],
+            "LANG": "C.UTF-8",
+            "MAILPANEL_VAR": str(self.directory),
+            "MAILPANEL_PORTS": ",".join(f"{name}={port}" for name, port in self.port.items()),
+            "MAILPANEL_SIGNIN_TRIES": "50",
+        }
+        self._name = database
+        if ON_MARIADB:
+            from tests.environment import SERVER
+
+            self.environment["MAILPANEL_DATABASE_URL"] = SERVER.url(database)
+
+    def manage(self, *arguments: str, check: bool = True, stdin: str = "") -> subprocess.CompletedProcess:
+        done = subprocess.run(
+            [sys.executable, "manage.py", *arguments],
+            cwd=ROOT,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            input=stdin,
+        )
+        assert not check or done.returncode == 0, done.stdout + done.stderr
+        return done
+
+    def up(self) -> None:
+        self.manage("stack", "up")
+        if ON_MARIADB:
+            self.manage("stack", "render", f"{self.directory}/grants")
+            self.server.sql(_without_comments(self.directory / "grants" / "mariadb" / "grants.sql"))
+
+    def info(self) -> dict:
+        return json.loads(self.manage("stack", "info", "--json").stdout)
+
+    def remove(self) -> None:
+        self.manage("stack", "down", check=False)
+        self.database.close()
+        place = self.directory.resolve()
+        if self.directory.is_symlink():
+            self.directory.unlink()
+        shutil.rmtree(place, ignore_errors=True)
+        if ON_MARIADB:
+            self.server.sql(f"DROP DATABASE IF EXISTS `{self._name}`")
+
+    # --- the database ---------------------------------------------------------------------------------------
+
+    @property
+    def server(self):
+        from tests.environment import SERVER
+
+        return SERVER
+
+    @cached_property
+    def database(self):
+        """A connection of Django to this copy's database, with the tables made."""
+        name = self._name if ON_MARIADB else str(self.directory / "database" / "mail.sqlite3")
+        settings_of_it = connections.settings["default"] | {"NAME": name}
+        return load_backend(settings_of_it["ENGINE"]).DatabaseWrapper(settings_of_it, "default")
+
+    def migrate(self) -> None:
+        if not ON_MARIADB:
+            (self.directory / "database").mkdir(exist_ok=True)
+        with self.orm():
+            call_command("migrate", verbosity=0, skip_checks=True)
+
+    @contextmanager
+    def orm(self):
+        """The models work on this copy's database, and really commit."""
+        before = connections["default"]
+        connections["default"] = self.database
+        try:
+            yield
+        finally:
+            connections["default"] = before
+
+    # --- the daemons' own tools -----------------------------------------------------------------------------
+
+    @property
+    def etc(self) -> Path:
+        return self.directory.resolve() / "etc"
+
+    def postmap(self, table: str, *keys: str, etc: Path | None = None) -> dict[str, str]:
+        """What a map answers, by key; keys without an answer are left out."""
+        kind = "mysql" if ON_MARIADB else "sqlite"
+        path = (etc or self.etc) / "postfix" / "sql" / f"{table}.cf"
+        done = subprocess.run(
+            ["postmap", "-q", "-", f"{kind}:{path}"], input="\n".join(keys), capture_output=True, text=True
+        )
+        assert not done.stderr, done.stderr
+        return dict(line.split("\t") for line in done.stdout.splitlines())
+
+    def doveadm(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess:
+        done = subprocess.run(
+            ["doveadm", "-c", self.etc / "dovecot" / "dovecot.conf", *arguments],
+            capture_output=True,
+            text=True,
+        )
+        assert not check or done.returncode == 0, done.stdout + done.stderr
+        return done
+
+    def log(self, daemon: str) -> str:
+        return (self.directory / "log" / f"{daemon}.log").read_text(errors="replace")
+
+
+def _without_comments(path: Path) -> str:
+    return "".join(line for line in path.open() if not line.startswith("--"))
