@@ -23,13 +23,15 @@ ELSEWHERE = [
 ]
 
 
-@pytest.mark.parametrize("target", ELSEWHERE)
-def test_sign_in_leads_nowhere_else(visit, live, target):
-    seen = visit(None, f"/sign-in/?next={quote(target, safe='')}")
-    seen.page.evaluate("target => { document.querySelector('[name=next]').value = target }", target)
-    sign_in(seen.page, "user1")
-    seen.page.wait_for_load_state()
-    assert seen.page.url.startswith(f"{live.url}/")
+def test_sign_in_leads_nowhere_else(visit, live):
+    seen = visit(None, "/sign-in/")
+    for target in ELSEWHERE:
+        seen.context.clear_cookies()
+        seen.page.goto(f"/sign-in/?next={quote(target, safe='')}")
+        seen.page.evaluate("target => { document.querySelector('[name=next]').value = target }", target)
+        sign_in(seen.page, "user1")
+        assert seen.page.url.startswith(f"{live.url}/"), target
+        assert "/sign-in/" not in seen.page.url
     assert {urlsplit(request.url).netloc for request in seen.requests} == {urlsplit(live.url).netloc}
 
 

@@ -16,6 +16,7 @@ from accounts.models import AppPassword, Mailbox
 from domains.models import Domain
 from mailpanel.daemons import dovecot
 from tests.stack.mail import addresses, eventually
+from tests.stack.private import quick_hash
 
 PASSWORD = "seven quiet herons"
 BY = audit.By("shell:tests")
@@ -34,7 +35,7 @@ _number = iter(range(1000))
 @pytest.fixture
 def person(private, domains):
     """person(password=…, can_login=False, …): a new mailbox."""
-    hashed = passwords.make_hash(PASSWORD)
+    hashed = quick_hash(PASSWORD)
 
     def make(name="p", domain="sign.test", **columns):
         return Mailbox.objects.create(

@@ -14,11 +14,11 @@ from contextlib import contextmanager
 
 import pytest
 
-from accounts import passwords
 from accounts.models import Mailbox
 from domains.models import Domain
 from tests.environment import ON_MARIADB
 from tests.stack.mail import eventually
+from tests.stack.private import quick_hash
 
 PASSWORD = "seven quiet herons"
 EMAIL = "fay@fault.test"
@@ -28,7 +28,7 @@ EMAIL = "fay@fault.test"
 def people(_private, django_db_blocker):
     with django_db_blocker.unblock(), _private.orm():
         Domain.objects.create(name="fault.test")
-        Mailbox.objects.create(email=EMAIL, domain_id="fault.test", password=passwords.make_hash(PASSWORD))
+        Mailbox.objects.create(email=EMAIL, domain_id="fault.test", password=quick_hash(PASSWORD))
 
 
 @pytest.fixture

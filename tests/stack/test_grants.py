@@ -6,6 +6,7 @@ import MySQLdb
 import pytest
 
 from tests.environment import ON_MARIADB
+from tests.stack.private import PASSWORDS
 
 pytestmark = pytest.mark.skipif(
     not ON_MARIADB, reason="SQLite knows no accounts; its files are shared by group"
@@ -17,8 +18,7 @@ def as_daemon(private):
     """as_daemon("postfix", "SELECT …"): rows, or the server's error number."""
 
     def ask(daemon, statement):
-        password = (private.directory / "secrets" / f"{daemon}_database_password").read_text()
-        connection = private.server.connect("stack", daemon, password)
+        connection = private.server.connect("stack", daemon, PASSWORDS[daemon])
         try:
             with connection.cursor() as cursor:
                 cursor.execute(statement)

@@ -4,11 +4,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from accounts import passwords
 from accounts.models import LastLogin, Mailbox, MailboxUsage, Sender
 from domains.models import Alias, Domain
 from mailpanel.daemons import dovecot
 from tests.stack.mail import Line, eventually
+from tests.stack.private import quick_hash
 
 PASSWORD = "seven quiet herons"
 ANNA, BEN = "anna@mail.test", "ben@mail.test"
@@ -17,7 +17,7 @@ ANNA, BEN = "anna@mail.test", "ben@mail.test"
 @pytest.fixture(scope="module")
 def people(_private, django_db_blocker):
     """Anna and Ben in mail.test; around them what could leak or deliver where it should not."""
-    hashed = passwords.make_hash(PASSWORD)
+    hashed = quick_hash(PASSWORD)
 
     def mailbox(email, **columns):
         name = email.partition("@")[2]

@@ -4,6 +4,7 @@ import itertools
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from django.db import transaction
 
 from accounts.models import Mailbox, Sender
 from domains.models import Alias, Domain
@@ -58,7 +59,7 @@ def outcome(box, name, _asked, catch_all, state, home):
 def world(_private, django_db_blocker):
     """Each combination in a domain of its own with a mirror, by case."""
     homes = {}
-    with django_db_blocker.unblock(), _private.orm():
+    with django_db_blocker.unblock(), _private.orm(), transaction.atomic():
         for number, case in enumerate(CASES):
             box, name, asked, catch_all, state = case
             home, mirror = f"c{number}.test", f"m{number}.test"
@@ -181,11 +182,11 @@ def test_alias_that_keeps_a_copy(private):
 
 def test_alias_to_a_domain_of_ours_that_is_off_is_refused(private):
     domain("from.test")
-    domain("dark.test", enabled=False)
-    mailbox("bob@dark.test")
-    alias("bob@from.test", "bob@dark.test")
+    domain("unlit.test", enabled=False)
+    mailbox("bob@unlit.test")
+    alias("bob@from.test", "bob@unlit.test")
     assert private.postmap("refused", "bob@from.test") == {"bob@from.test": REFUSED}
-    Domain.objects.filter(name="dark.test").update(enabled=True)
+    Domain.objects.filter(name="unlit.test").update(enabled=True)
     assert private.postmap("refused", "bob@from.test") == {}
 
 

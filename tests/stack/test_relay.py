@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from accounts import passwords
 from accounts.models import Mailbox
 from domains.models import Domain
 from tests.stack.mail import Line, eventually
+from tests.stack.private import quick_hash
 
 FORMS = json.loads((Path(__file__).parent.parent / "data" / "relay.json").read_text())
 PASSWORD = "seven quiet herons"
@@ -23,7 +23,7 @@ TOKEN = base64.b64encode(f"\0{USER}\0{PASSWORD}".encode()).decode()
 
 @pytest.fixture(scope="module")
 def people(_private, django_db_blocker):
-    hashed = passwords.make_hash(PASSWORD)
+    hashed = quick_hash(PASSWORD)
     with django_db_blocker.unblock(), _private.orm():
         Domain.objects.create(name="hosted.example")
         for email in (USER, "victim@hosted.example"):
