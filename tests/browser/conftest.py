@@ -49,9 +49,8 @@ def live_empty():
     panel.stop()
 
 
-@pytest.fixture(
-    scope="package"
-)  # not longer: while it runs, Django takes this thread for one with an event loop
+# Not for the session: while it runs, Django takes this thread for one with an event loop.
+@pytest.fixture(scope="package")
 def browser():
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)

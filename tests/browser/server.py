@@ -18,9 +18,7 @@ class Panel:
     """Filled by one function of tests/browser/fill.py, then served on a free port of loopback; ended by stop()."""
 
     def __init__(self, name: str, filled: str = ""):
-        self.socket = socket.create_server(
-            ("127.0.0.1", 0), backlog=128
-        )  # takes requests before gunicorn is up
+        self.socket = socket.create_server(("127.0.0.1", 0))  # takes requests before gunicorn is up
         self.url = f"http://localhost:{self.socket.getsockname()[1]}"
         self.directory = VAR / f"browser-{name}"
         self.environment = {
@@ -40,17 +38,11 @@ class Panel:
         self.do(filled or name)
         self.log = self.directory / "gunicorn.log"
         with self.log.open("ab") as log:
-            command = [
-                "-m",
-                "gunicorn",
-                "mailpanel.wsgi:application",
-                "--bind",
-                f"fd://{self.socket.fileno()}",
-            ]
+            gunicorn = [sys.executable, "-m", "gunicorn", "--bind", f"fd://{self.socket.fileno()}"]
             options = ["--worker-class", "gthread", "--threads", "4", "--no-control-socket"]
             self.process = subprocess.Popen(
                 # setpriv, so that it ends with pytest, however that ends
-                ["setpriv", "--pdeathsig", "TERM", sys.executable, *command, *options],
+                ["setpriv", "--pdeathsig", "TERM", *gunicorn, *options, "mailpanel.wsgi:application"],
                 cwd=ROOT,
                 env=self.environment,
                 pass_fds=[self.socket.fileno()],

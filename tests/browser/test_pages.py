@@ -49,6 +49,7 @@ def test_page(windows, request, shown):
     seen = windows(request.getfixturevalue("live_empty" if shown.empty else "live"), shown.who)
     page = seen.page
     seen.requests.clear()
+    seen.problems.clear()
     page.set_viewport_size({"width": 1280, "height": 900})
     answer = page.goto(shown.path)
     assert seen.weight() < FIRST_VISIT

@@ -321,7 +321,7 @@ def test_render_by_command(tmp_path):
     assert (tmp_path / "out/postfix/main.cf").read_text().count("myhostname = mx.other.test") == 1
     assert "\n4025    inet" in (tmp_path / "out/postfix/master.cf").read_text()
     assert (
-        f"dbpath = {tmp_path}/var/database/mail.sqlite3"
+        f"dbpath = file:{tmp_path}/var/database/mail.sqlite3?mode=rw"
         in (tmp_path / "out/postfix/sql/aliases.cf").read_text()
     )
     assert str(tmp_path / "out/dovecot/dovecot.conf") in done.stdout.splitlines()
