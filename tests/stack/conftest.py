@@ -22,6 +22,17 @@ def pytest_collection_modifyitems(config, items):
             item.add_marker(pytest.mark.skip(reason=reason))
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):
+    """With a failure comes what the daemons had to say."""
+    report = yield
+    if report.failed and "private" in getattr(item, "funcargs", {}):
+        for daemon in ("postfix", "dovecot"):
+            last = item.funcargs["private"].log(daemon).splitlines()[-40:]
+            report.sections.append((f"the end of {daemon}.log", "\n".join(last)))
+    return report
+
+
 @pytest.fixture(scope="session")
 def _private(django_db_blocker):
     private = Private()
