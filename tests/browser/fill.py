@@ -1,4 +1,4 @@
-"""What the browser finds: `python -m tests.browser.fill FUNCTION` in the environment of one panel.
+"""What the browser finds: `python -m tests.browser.fill FUNCTION…` in the environment of one panel.
 
 Rows are written past the forms and the lifecycle functions: some of them are such as no form would take.
 """
@@ -306,4 +306,5 @@ def _audit():
 
 
 if __name__ == "__main__":
-    globals()[sys.argv[1]]()
+    for name in sys.argv[1:]:
+        globals()[name]()

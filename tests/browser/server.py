@@ -34,8 +34,7 @@ class Panel:
             from tests.environment import SERVER
 
             self.environment["MAILPANEL_DATABASE_URL"] = SERVER.url(f"browser_{name}")
-        self.do("lay")
-        self.do(filled or name)
+        self._fill("lay", filled or name)
         self.log = self.directory / "gunicorn.log"
         with self.log.open("ab") as log:
             gunicorn = [sys.executable, "-m", "gunicorn", "--bind", f"fd://{self.socket.fileno()}"]
@@ -57,10 +56,9 @@ class Panel:
             self.stop()
             raise AssertionError(self.log.read_text()) from error
 
-    def do(self, what: str) -> str:
-        """Run a function of tests/browser/fill.py on this panel's database; what it prints."""
+    def _fill(self, *functions: str):
         done = subprocess.run(
-            [sys.executable, "-m", "tests.browser.fill", what],
+            [sys.executable, "-m", "tests.browser.fill", *functions],
             cwd=ROOT,
             env=self.environment,
             stdin=subprocess.DEVNULL,
@@ -68,7 +66,6 @@ class Panel:
             text=True,
         )
         assert done.returncode == 0, done.stderr
-        return done.stdout
 
     def stop(self):
         self.process.send_signal(signal.SIGINT)  # at once, without waiting for connections that are kept open
