@@ -1,6 +1,6 @@
 from django.urls import path
 
-from accounts.views import mailbox_new
+from accounts.views.mailboxes import mailbox_new
 from domains import views
 
 app_name = "domains"

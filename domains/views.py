@@ -8,14 +8,15 @@ from django.views.decorators.http import require_safe
 
 from accounts import access
 from accounts.access import To
-from accounts.forms import ReasonForm, TypedNameForm
 from accounts.lifecycle import close_domain
 from accounts.models import Mailbox, MailboxUsage
-from accounts.views import by, find, listed, tell
+from accounts.views import by, tell
+from accounts.views.mailboxes import find, listed
 from domains import addresses, lifecycle
 from domains.forms import AliasForm, Destinations, DomainForm, NewAliasForm, NewDomainForm
 from domains.lifecycle import Destination
 from domains.models import Alias, Domain
+from mailpanel.forms import ReasonForm, TypedNameForm
 from mailpanel.paging import page
 
 

@@ -2,6 +2,10 @@
 
 from django import forms
 from django.core.exceptions import NON_FIELD_ERRORS, ValidationError
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from domains import addresses
 
 
 class PanelForm(forms.Form):
@@ -50,3 +54,36 @@ class Switch(forms.BooleanField):
                 **kwargs,
             }
         )
+
+
+class ReasonForm(PanelForm):
+    """What is done to somebody else's mailbox, or to a domain, and why."""
+
+    reason = Text(
+        label=gettext_lazy("Reason"),
+        required=False,
+        help_text=gettext_lazy(
+            "Such as “called from the office”. It stands in the log, where the owner sees it."
+        ),
+    )
+
+
+class TypedNameForm(ReasonForm):
+    """For what is hard to undo by hand: the name is typed to confirm."""
+
+    name = Text(
+        label=gettext_lazy("Type the name to confirm"),
+        attrs={"autocapitalize": "none", "spellcheck": "false"},
+    )
+    field_order = ["name", "reason"]
+
+    def __init__(self, *args, name: str, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.names = {name, addresses.to_unicode(name)}
+        self.fields["name"].help_text = addresses.to_unicode(name)
+
+    def clean_name(self) -> str:
+        typed = self.cleaned_data["name"].lower()
+        if typed not in self.names:
+            raise ValidationError(_("This is not the name."))
+        return typed

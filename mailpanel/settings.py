@@ -276,7 +276,7 @@ AXES_COOLOFF_TIME = MAILPANEL_SIGNIN_PAUSE_MINUTES / 60  # hours
 AXES_RESET_ON_SUCCESS = True
 AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False
 AXES_CLIENT_IP_CALLABLE = "accounts.authentication.throttled_address"
-AXES_LOCKOUT_CALLABLE = "accounts.views.paused"
+AXES_LOCKOUT_CALLABLE = "accounts.views.session.paused"
 AXES_DISABLE_ACCESS_LOG = True
 AXES_VERBOSE = False
 

@@ -2,11 +2,11 @@
 
 from django.urls import include, path
 
-from accounts import views
+from accounts.views import own, session
 
 urlpatterns = [
-    path("", views.home, name="home"),
-    path("theme/", views.theme, name="theme"),
+    path("", own.home, name="home"),
+    path("theme/", session.theme, name="theme"),
     path("", include("accounts.urls")),
     path("", include("domains.urls")),
 ]

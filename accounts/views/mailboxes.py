@@ -1,154 +1,20 @@
-from datetime import timedelta
-
-from axes.helpers import get_cool_off
 from django.conf import settings
 from django.contrib import messages
-from django.contrib.auth import login, logout, update_session_auth_hash
-from django.contrib.auth.decorators import login_not_required
 from django.core.exceptions import ValidationError
 from django.http import HttpResponse
-from django.shortcuts import redirect, render, resolve_url
-from django.utils.http import url_has_allowed_host_and_scheme
+from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_POST, require_safe
 
-from accounts import access, audit, lifecycle, passwords
+from accounts import access, lifecycle, passwords
 from accounts.access import To
-from accounts.authentication import client_address, remember_device
-from accounts.forms import MailboxForm, NewMailboxForm, PasswordForm, ReasonForm, SignInForm
+from accounts.forms.mailboxes import MailboxForm, NewMailboxForm
 from accounts.models import Audit, LastLogin, Mailbox
-from domains import addresses
+from accounts.views import by, tell
 from domains.models import Alias
-from mailpanel.daemons import DaemonError
+from mailpanel.forms import ReasonForm
 from mailpanel.paging import page
-
-
-def by(request) -> audit.By:
-    """Who acts in this request."""
-    return audit.By(request.user.email, client_address(request))
-
-
-def tell(request, change, done: str, otherwise: str) -> None:
-    """Run a change that ends at Dovecot, and say what was done; or what was not, and what to do."""
-    try:
-        change()
-    except DaemonError as error:
-        messages.warning(request, f"{done} {error} {otherwise}")
-    else:
-        messages.success(request, done)
-
-
-# --- sign-in ------------------------------------------------------------------------------------------------
-
-
-@login_not_required
-@sensitive_post_parameters("password")
-def sign_in(request):
-    target = request.POST.get("next", request.GET.get("next", ""))
-    if not target.startswith("/") or not url_has_allowed_host_and_scheme(target, allowed_hosts=None):
-        target = ""  # only a path of our own
-    if request.user.is_authenticated:
-        return redirect(target or "home")
-    form = SignInForm(request, request.POST or None)
-    if request.method == "POST" and form.is_valid():
-        login(request, form.get_user())
-        response = redirect(target or "home")
-        remember_device(response, request.user)
-        return response
-    return render(request, "accounts/sign_in.html", {"form": form, "next": target})
-
-
-@login_not_required
-def paused(request, response, credentials):
-    """Too many wrong passwords from here: the same page for known and unknown addresses (called by django-axes)."""
-    minutes = int(get_cool_off(request).total_seconds() // 60)
-    response = render(request, "accounts/paused.html", {"minutes": minutes}, status=429)
-    response["Retry-After"] = str(minutes * 60)
-    return response
-
-
-@require_POST
-def sign_out(request):
-    logout(request)
-    return redirect("accounts:sign_in")
-
-
-@login_not_required
-@require_POST
-def theme(request):
-    response = redirect(_back(request))
-    choice = request.POST.get("theme")
-    if choice in ("light", "dark"):
-        response.set_cookie(
-            "mailpanel_theme", choice, max_age=365 * 24 * 3600, samesite="Lax", secure=request.is_secure()
-        )
-    else:
-        response.delete_cookie("mailpanel_theme")
-    return response
-
-
-def _back(request) -> str:
-    target = request.META.get("HTTP_REFERER", "")
-    fine = url_has_allowed_host_and_scheme(
-        target, allowed_hosts={request.get_host()}, require_https=request.is_secure()
-    )
-    return target if fine else resolve_url("home")
-
-
-# --- the own mailbox ----------------------------------------------------------------------------------------
-
-
-@require_safe
-def home(request):
-    if not access.rights(request.user).any:
-        return render(request, "accounts/my.html", {"own": _card(request.user)})
-    found = page(access.domains(request.user).select_related("alias_of"), "name", request.GET, size=20)
-    changes = Audit.objects.filter(access.rights(request.user).within("domain"))[:6]
-    return render(request, "accounts/home.html", {"domains": found, "changes": changes})
-
-
-@sensitive_post_parameters("current", "new")
-def password(request):
-    form = PasswordForm(request.POST or None, request=request)
-    if request.method == "POST" and form.is_valid():
-        try:
-            tell(
-                request,
-                lambda: lifecycle.set_password(request.user, form.cleaned_data["new"], by=by(request)),
-                _(
-                    "Your password is changed. The old one has stopped working; your other sessions have ended."
-                ),
-                _(
-                    "Mail programs that are connected may go on with the old password for up to an hour. "
-                    "If somebody else knows it, ask your helpdesk to restart the mail server."
-                ),
-            )
-        except ValidationError as error:
-            form.add_error("new", error)
-        else:
-            update_session_auth_hash(request, request.user)
-            return redirect("home")
-    context = {"form": form, "min_length": settings.MAILPANEL_PASSWORD_MIN_LENGTH}
-    return render(request, "accounts/password.html", context)
-
-
-@require_POST
-@sensitive_post_parameters("new")
-def password_strength(request):
-    """The meter beside the field, while it is typed in."""
-    new = request.POST.get("new", "")[: passwords.MAX_LENGTH]
-    try:
-        passwords.validate(new, address=request.user.email, name=request.user.name)
-        wrong = []
-    except ValidationError as error:
-        wrong = error.messages
-    words = [request.user.email, request.user.name]
-    context = {"strength": passwords.strength(new, words=words), "wrong": wrong, "typed": bool(new)}
-    return render(request, "accounts/strength.html", context)
-
-
-# --- mailboxes ----------------------------------------------------------------------------------------------
 
 
 @require_safe
@@ -185,7 +51,7 @@ def mailbox(request, email):
     return render(
         request,
         "accounts/mailbox.html",
-        _card(found)
+        card(found)
         | {
             "may_change": access.may(request.user, To.CHANGE, found),
             "may_reset": access.may(request.user, To.RESET, found),
@@ -193,7 +59,7 @@ def mailbox(request, email):
     )
 
 
-def _card(found: Mailbox) -> dict:
+def card(found: Mailbox) -> dict:
     """What the page of one mailbox shows."""
     return {
         "mailbox": found,
@@ -333,42 +199,3 @@ def _what_hangs_on(found: Mailbox) -> dict:
         "losing": leading.count(),
         "ending": sorted(set(sources) - set(others.values_list("source", flat=True))),
     }
-
-
-# --- the trash ----------------------------------------------------------------------------------------------
-
-
-@require_safe
-def trash(request):
-    access.staff(request.user)
-    found = page_of_deletions(access.deletions(request.user), request.GET)
-    may = access.may_bring_back(request.user, found)
-    for row in found:
-        row.kind = lifecycle.KINDS.get(row.table, row.table)
-        row.until = row.at + timedelta(days=settings.MAILPANEL_TRASH_DAYS)
-        row.may_bring_back = row.deletion in may
-    return render(request, "accounts/trash.html", {"deletions": found, "days": settings.MAILPANEL_TRASH_DAYS})
-
-
-def page_of_deletions(rows, asked):
-    """The newest first, fifty at a time, by key."""
-    before = asked.get("before", "")
-    return list((rows.filter(id__lt=before) if before.isdecimal() else rows).order_by("-id")[:50])
-
-
-@require_POST
-def trash_restore(request, deletion):
-    found = access.deletion(request.user, deletion)
-    left = []
-    try:
-        tell(
-            request,
-            lambda: left.extend(lifecycle.bring_back(found.deletion, by=by(request))),
-            _("%s is back.") % addresses.to_unicode(found.name),
-            _("Sign-in may need a minute."),
-        )
-    except ValidationError as error:
-        messages.error(request, " ".join(error.messages))
-    if left:
-        messages.warning(request, _("Left in the trash: %s") % ", ".join(left[:10]))
-    return redirect("accounts:trash")

@@ -1,6 +1,4 @@
 from django import forms
-from django.contrib.auth import authenticate
-from django.contrib.auth.forms import AuthenticationForm
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
@@ -9,67 +7,6 @@ from accounts import passwords
 from accounts.models import Mailbox
 from domains import addresses, quota
 from mailpanel.forms import PanelForm, Password, Switch, Text
-
-
-class SignInForm(PanelForm, AuthenticationForm):
-    # One answer for an unknown address, a wrong password, a mailbox or domain that is off.
-    error_messages = {
-        "invalid_login": gettext_lazy(
-            "The address and the password do not go together, or this mailbox may not sign in."
-        ),
-    }
-
-    def __init__(self, *args, **kwargs):
-        super().__init__(*args, **kwargs)
-        self.fields["username"] = forms.CharField(
-            label=_("Address"),
-            max_length=400,
-            widget=forms.TextInput(
-                attrs={
-                    "autocomplete": "username",
-                    "autocapitalize": "none",
-                    "spellcheck": "false",
-                    "inputmode": "email",
-                    "placeholder": "you@example.org",
-                    "autofocus": True,
-                }
-            ),
-        )
-        self.fields["password"] = Password(label=_("Password"), autocomplete="current-password")
-
-    def clean_username(self) -> str:
-        """The canonical form, so that the throttle counts all spellings as one; or the text as it is, to fail later."""
-        typed = self.cleaned_data["username"]
-        try:
-            return addresses.parse_mailbox(typed)
-        except ValidationError:
-            return typed[:255]
-
-
-class PasswordForm(PanelForm):
-    """The own password: the current one, then the new one under the policy."""
-
-    current = Password(label=gettext_lazy("Current password"), autocomplete="current-password")
-    new = Password(label=gettext_lazy("New password"), autocomplete="new-password")
-
-    def __init__(self, *args, request, **kwargs):
-        super().__init__(*args, **kwargs)
-        self.request, self.mailbox = request, request.user
-        self.fields["new"].widget.attrs |= {"aria-describedby": "strength rules"}
-
-    def clean_current(self) -> str:
-        """By the same road as a sign-in, so that guessing here is throttled with the guesses there."""
-        current = self.cleaned_data["current"]
-        if authenticate(self.request, username=self.mailbox.email, password=current) is None:
-            raise ValidationError(_("This is not your current password."))
-        return current
-
-    def clean_new(self) -> str:
-        new = self.cleaned_data["new"]
-        passwords.validate(new, address=self.mailbox.email, name=self.mailbox.name)
-        if new == self.cleaned_data.get("current"):
-            raise ValidationError(_("This is the password that you have. Choose another one."))
-        return new
 
 
 class MailboxForm(PanelForm):
@@ -181,36 +118,3 @@ class NewMailboxForm(MailboxForm):
         )
         mailbox.clean()
         return mailbox
-
-
-class ReasonForm(PanelForm):
-    """What is done to somebody else's mailbox, or to a domain, and why."""
-
-    reason = Text(
-        label=gettext_lazy("Reason"),
-        required=False,
-        help_text=gettext_lazy(
-            "Such as “called from the office”. It stands in the log, where the owner sees it."
-        ),
-    )
-
-
-class TypedNameForm(ReasonForm):
-    """For what is hard to undo by hand: the name is typed to confirm."""
-
-    name = Text(
-        label=gettext_lazy("Type the name to confirm"),
-        attrs={"autocapitalize": "none", "spellcheck": "false"},
-    )
-    field_order = ["name", "reason"]
-
-    def __init__(self, *args, name: str, **kwargs):
-        super().__init__(*args, **kwargs)
-        self.names = {name, addresses.to_unicode(name)}
-        self.fields["name"].help_text = addresses.to_unicode(name)
-
-    def clean_name(self) -> str:
-        typed = self.cleaned_data["name"].lower()
-        if typed not in self.names:
-            raise ValidationError(_("This is not the name."))
-        return typed

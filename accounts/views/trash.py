@@ -1,0 +1,48 @@
+from datetime import timedelta
+
+from django.conf import settings
+from django.contrib import messages
+from django.core.exceptions import ValidationError
+from django.shortcuts import redirect, render
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_POST, require_safe
+
+from accounts import access, lifecycle
+from accounts.views import by, tell
+from domains import addresses
+
+
+@require_safe
+def trash(request):
+    access.staff(request.user)
+    found = page_of_deletions(access.deletions(request.user), request.GET)
+    may = access.may_bring_back(request.user, found)
+    for row in found:
+        row.kind = lifecycle.KINDS.get(row.table, row.table)
+        row.until = row.at + timedelta(days=settings.MAILPANEL_TRASH_DAYS)
+        row.may_bring_back = row.deletion in may
+    return render(request, "accounts/trash.html", {"deletions": found, "days": settings.MAILPANEL_TRASH_DAYS})
+
+
+def page_of_deletions(rows, asked):
+    """The newest first, fifty at a time, by key."""
+    before = asked.get("before", "")
+    return list((rows.filter(id__lt=before) if before.isdecimal() else rows).order_by("-id")[:50])
+
+
+@require_POST
+def trash_restore(request, deletion):
+    found = access.deletion(request.user, deletion)
+    left = []
+    try:
+        tell(
+            request,
+            lambda: left.extend(lifecycle.bring_back(found.deletion, by=by(request))),
+            _("%s is back.") % addresses.to_unicode(found.name),
+            _("Sign-in may need a minute."),
+        )
+    except ValidationError as error:
+        messages.error(request, " ".join(error.messages))
+    if left:
+        messages.warning(request, _("Left in the trash: %s") % ", ".join(left[:10]))
+    return redirect("accounts:trash")
