@@ -53,11 +53,10 @@ def _made(path) -> bool:
     Postfix and Dovecot must be able to write -wal and -shm, which take their mode from the file: a read in WAL mode
     fails where they are missing and cannot be made, as soon as no other process has the file open.
     """
-    before = os.umask(0o007)
     try:
-        os.close(os.open(path, os.O_CREAT | os.O_EXCL, 0o660))
+        handle = os.open(path, os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:
         return False
-    finally:
-        os.umask(before)
+    os.fchmod(handle, 0o660)  # whatever the umask is: it belongs to all threads, so it is not ours to change
+    os.close(handle)
     return True

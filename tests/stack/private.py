@@ -75,6 +75,7 @@ class Private:
             capture_output=True,
             text=True,
             input=stdin,
+            umask=0o077,  # as a careful root's shell has it
         )
         assert not check or done.returncode == 0, done.stdout + done.stderr
         return done

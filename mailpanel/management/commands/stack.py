@@ -35,6 +35,8 @@ class Command(BaseCommand):
         actions.add_parser("prepare")  # a step of `run`, as the panel's user
 
     def handle(self, *args, action, **options):
+        if action != "prepare":  # that one comes with a umask of its own
+            os.umask(0o022)  # the daemons are other users; what is secret has a mode of its own
         try:
             getattr(self, action)(**options)
         except (StackError, render.RenderError) as error:
