@@ -24,7 +24,8 @@ MANAGE = str(CHECKOUT / "manage.py")
 def run(say: Callable[[str], None]) -> None:
     """Returns when it was told to end (Ctrl-C, SIGTERM, a closed terminal) and all that it started has ended."""
     place, root = local.here(), os.geteuid() == 0
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    # SIGINT too: whatever a script starts in the background begins with it ignored
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)
     with local.held(place, "run"):
         try:
