@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN = .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run test demo-data lint format lock clean
+.PHONY: help run test demo-data lint format messages lock clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
@@ -31,6 +31,10 @@ lint: $(BIN)/.tests ## ruff and djlint
 format: $(BIN)/.tests ## let ruff write the code
 	$(BIN)/ruff check --fix --quiet .
 	$(BIN)/ruff format .
+
+messages: $(BIN)/.tests ## collect the texts for translation, and compile what is translated
+	$(BIN)/python manage.py makemessages --all --no-location --no-obsolete --ignore=var --ignore=.venv --ignore=tests
+	$(BIN)/python manage.py compilemessages --ignore=.venv --ignore=var
 
 COMPILE = $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate --python-version 3.11
 lock: $(BIN)/.tests ## pin the newest versions that pyproject.toml allows; ARGS=--upgrade for all

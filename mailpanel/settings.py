@@ -258,6 +258,12 @@ STORAGES = {
 MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"
 
 LANGUAGE_CODE = "en"
+LANGUAGES = [("en", "English"), ("de", "Deutsch"), ("fr", "Français"), ("es", "Español")]
+LANGUAGE_COOKIE_NAME = "mailpanel_language"
+LANGUAGE_COOKIE_AGE = 365 * 24 * 3600
+LANGUAGE_COOKIE_SAMESITE = "Lax"
+LOCALE_PATHS = [BASE_DIR / "mailpanel" / "locale"]
+FORMAT_MODULE_PATH = "mailpanel.formats"
 TIME_ZONE = MAILPANEL_TIME_ZONE
 USE_TZ = True
 

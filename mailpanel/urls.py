@@ -7,6 +7,7 @@ from accounts.views import own, session
 urlpatterns = [
     path("", own.home, name="home"),
     path("theme/", session.theme, name="theme"),
+    path("language/", session.language, name="language"),
     path("", include("accounts.urls")),
     path("", include("domains.urls")),
 ]

@@ -1,4 +1,5 @@
 from axes.helpers import get_cool_off
+from django.conf import settings
 from django.contrib.auth import login, logout
 from django.contrib.auth.decorators import login_not_required
 from django.shortcuts import redirect, render, resolve_url
@@ -8,6 +9,7 @@ from django.views.decorators.http import require_POST
 
 from accounts.authentication import remember_device
 from accounts.forms.own import SignInForm
+from accounts.models import Mailbox
 
 
 @login_not_required
@@ -23,6 +25,8 @@ def sign_in(request):
         login(request, form.get_user())
         response = redirect(target or "home")
         remember_device(response, request.user)
+        if request.user.language in dict(settings.LANGUAGES):
+            speak(response, request.user.language)
         return response
     return render(request, "accounts/sign_in.html", {"form": form, "next": target})
 
@@ -54,6 +58,29 @@ def theme(request):
     else:
         response.delete_cookie("mailpanel_theme")
     return response
+
+
+@login_not_required
+@require_POST
+def language(request):
+    """The language of the pages: kept by the browser, and with the person, for the next browser."""
+    response, choice = redirect(_back(request)), request.POST.get("language")
+    if choice in dict(settings.LANGUAGES):
+        speak(response, choice)
+        if request.user.is_authenticated:
+            Mailbox.objects.filter(pk=request.user.pk).update(language=choice)
+    return response
+
+
+def speak(response, code: str) -> None:
+    response.set_cookie(
+        settings.LANGUAGE_COOKIE_NAME,
+        code,
+        max_age=settings.LANGUAGE_COOKIE_AGE,
+        samesite=settings.LANGUAGE_COOKIE_SAMESITE,
+        secure=settings.LANGUAGE_COOKIE_SECURE,
+        httponly=True,
+    )
 
 
 def _back(request) -> str:

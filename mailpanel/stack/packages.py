@@ -16,7 +16,7 @@ MAPS = {"sqlite": ("postfix-sqlite", "dovecot-sqlite"), "mariadb": ("postfix-mys
 # For `make test`: both databases, what mysqlclient is compiled with, and a browser with letters for all scripts.
 TESTS = (
     *DAEMONS, *MAPS["sqlite"], *MAPS["mariadb"], "mariadb-server", "libmariadb-dev", "pkg-config", "gcc",
-    "python3-dev", "chromium", "fonts-noto-core", "fonts-noto-cjk",
+    "python3-dev", "chromium", "fonts-noto-core", "fonts-noto-cjk", "gettext",
 )  # fmt: skip
 
 _POLICY = Path("/usr/sbin/policy-rc.d")
