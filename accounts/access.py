@@ -9,10 +9,11 @@ from enum import Enum
 from uuid import UUID
 
 from django.core.exceptions import PermissionDenied, ValidationError
-from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db.models import Q, QuerySet
 from django.http import Http404
 from django.utils.translation import gettext as _
 
+from accounts import trash
 from accounts.models import Mailbox, Role, Trash
 from domains import addresses
 from domains.models import Alias, Domain
@@ -143,9 +144,7 @@ def alias(actor: Mailbox, source: str, *, to: To) -> list[Alias]:
 
 
 def deletions(actor: Mailbox) -> QuerySet[Trash]:
-    """One row for each deletion that the actor may see: the object itself, after which nothing else went."""
-    later = Trash.objects.filter(deletion=OuterRef("deletion"), id__gt=OuterRef("id"))
-    return Trash.objects.filter(rights(actor).within("domain")).exclude(Exists(later))
+    return trash.deletions().filter(rights(actor).within("domain"))
 
 
 def deletion(actor: Mailbox, key: UUID) -> Trash:

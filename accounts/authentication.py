@@ -175,7 +175,13 @@ class SessionRulesMiddleware:
         return None
 
 
-_WITHOUT_NEW_PASSWORD = {"accounts:password", "accounts:password_strength", "accounts:sign_out", "theme", "language"}
+_WITHOUT_NEW_PASSWORD = {
+    "accounts:password",
+    "accounts:password_strength",
+    "accounts:sign_out",
+    "theme",
+    "language",
+}
 
 
 def _limits(person: Mailbox) -> tuple[int, int]:

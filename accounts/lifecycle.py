@@ -153,7 +153,7 @@ def bring_back(deletion: uuid.UUID, *, by: audit.By) -> list[str]:
     ValidationError when the domain or mailbox itself cannot come back, and DaemonError when Dovecot could not be told.
     """
     with transaction.atomic():
-        rows = Trash.objects.filter(deletion=deletion)
+        rows = Trash.objects.filter(deletion=deletion, at__gte=trash.due())
         if not (head := rows.order_by("-id").first()):
             raise ValidationError(_("This is not in the trash any more."), code="gone")
         emails = list(_of(rows, Mailbox).values_list("name", flat=True))
@@ -166,13 +166,10 @@ def bring_back(deletion: uuid.UUID, *, by: audit.By) -> list[str]:
         trash.put_back(Role, _of(rows, Role).filter(Q(domain="") | Q(domain__in=domains)))
         if _of(rows, Role).exists():
             left.append(_("Roles for domains that are gone"))
-        audit.record(by, "restore", KINDS[head.table], head.name, domain=head.domain)
+        audit.record(by, "restore", trash.KINDS[head.table], head.name, domain=head.domain)
     if emails:
         dovecot.forget(emails)
     return left
-
-
-KINDS = {"domain": "domain", "user": "mailbox", "alias": "alias"}
 
 
 def _of(rows: QuerySet, model: type[Model]) -> QuerySet:

@@ -230,6 +230,7 @@ class Trash(models.Model):
             models.Index(name="trash_deletion", fields=["deletion"]),
             models.Index(name="trash_domain", fields=["domain", "id"]),
             models.Index(name="trash_at", fields=["at"]),
+            models.Index(name="trash_name", fields=["table", "name"]),
         ]
 
 

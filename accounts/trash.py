@@ -4,11 +4,25 @@ Bringing back is as set-based: the rows return as they were, with their ids, has
 away meanwhile, the newer one stays and the older one waits in the trash until the purge.
 """
 
+import logging
 import uuid
+from datetime import datetime, timedelta
 
+from django.conf import settings
 from django.core.exceptions import EmptyResultSet
-from django.db import connection
-from django.db.models import Model, QuerySet
+from django.db import connection, transaction
+from django.db.models import Exists, Max, Model, OuterRef, QuerySet
+from django.utils import timezone
+
+from accounts import audit
+from accounts.models import Mailbox, Trash
+from mailpanel.daemons import DaemonError, dovecot
+
+# The kinds of objects that are deleted by themselves, by their tables.
+KINDS = {"domain": "domain", "user": "mailbox", "alias": "alias"}
+_FAILURES = 3  # in a row, and Dovecot is taken to be away
+
+log = logging.getLogger(__name__)
 
 
 def move(rows: QuerySet, *, deletion: uuid.UUID, actor: str, name: str, domain: str) -> int:
@@ -57,3 +71,61 @@ def put_back(model: type[Model], rows: QuerySet) -> int:
         returned = cursor.rowcount
         cursor.execute(f"DELETE FROM trash WHERE id IN (SELECT * FROM ({where}) chosen)", params)  # noqa: S608
     return returned
+
+
+def due() -> datetime:
+    """What was deleted before this moment cannot be brought back any more, and waits for the purge."""
+    return timezone.now() - timedelta(days=settings.MAILPANEL_TRASH_DAYS)
+
+
+def deletions() -> QuerySet:
+    """One row for each deletion that can be brought back: the object itself, after which nothing else went."""
+    later = Trash.objects.filter(deletion=OuterRef("deletion"), id__gt=OuterRef("id"))
+    return Trash.objects.filter(at__gte=due()).exclude(Exists(later))
+
+
+def purge(before: datetime, *, by: audit.By) -> int:
+    """End what was deleted before this moment: Dovecot erases the mail, then the rows go. Returns how many deletions.
+
+    Each mailbox leaves the trash as soon as its mail is erased, so that a crash costs nothing but the rest of the run.
+    Raises DaemonError at the end if some have to wait for the next run, because Dovecot did not erase their mail.
+    """
+    ended, failures, last_error = 0, 0, None
+    newest = Trash.objects.filter(at__lt=before).values("deletion").annotate(head=Max("id"))
+    for deletion, head in newest.order_by("head").values_list("deletion", "head"):
+        rows = Trash.objects.filter(deletion=deletion)
+        try:
+            mailboxes = rows.filter(table=Mailbox._meta.db_table).exclude(id=head)
+            while batch := mailboxes[:500]:
+                for mailbox in batch:
+                    _erase(mailbox)
+            _end(Trash.objects.get(id=head), rows, by)
+            ended, failures = ended + 1, 0
+        except DaemonError as error:
+            log.warning("Deletion %s waits in the trash: %s", deletion, error)
+            failures, last_error = failures + 1, error
+            if failures == _FAILURES:
+                break
+    if last_error:
+        raise last_error
+    return ended
+
+
+def _end(head: Trash, rows: QuerySet, by: audit.By) -> None:
+    if head.table == Mailbox._meta.db_table:
+        _erase_mail(head)
+    with transaction.atomic():
+        audit.record(by, "purge", KINDS[head.table], head.name, domain=head.domain)
+        rows.delete()
+
+
+def _erase(mailbox: Trash) -> None:
+    _erase_mail(mailbox)
+    mailbox.delete()
+
+
+def _erase_mail(mailbox: Trash) -> None:
+    """Unless the address was given away again since: the former owner's mail was erased then."""
+    again = Trash.objects.filter(table=mailbox.table, name=mailbox.name, id__gt=mailbox.id)
+    if not again.exists() and not Mailbox.objects.filter(email=mailbox.name).exists():
+        dovecot.erase(mailbox.name)

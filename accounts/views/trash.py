@@ -8,6 +8,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST, require_safe
 
 from accounts import access, lifecycle
+from accounts.trash import KINDS
 from accounts.views import by, tell
 from domains import addresses
 
@@ -18,7 +19,7 @@ def trash(request):
     found = page_of_deletions(access.deletions(request.user), request.GET)
     may = access.may_bring_back(request.user, found)
     for row in found:
-        row.kind = lifecycle.KINDS.get(row.table, row.table)
+        row.kind = KINDS.get(row.table, row.table)
         row.until = row.at + timedelta(days=settings.MAILPANEL_TRASH_DAYS)
         row.may_bring_back = row.deletion in may
     return render(request, "accounts/trash.html", {"deletions": found, "days": settings.MAILPANEL_TRASH_DAYS})

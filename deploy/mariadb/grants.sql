@@ -18,6 +18,8 @@ GRANT SELECT (mailbox_id, address) ON `@{database_name}`.sender TO 'postfix'@'@{
 GRANT SELECT (domain, enabled) ON `@{database_name}`.domain TO 'dovecot'@'@{database_client}';
 GRANT SELECT (id, email, domain, password, quota, enabled, can_login) ON `@{database_name}`.user TO 'dovecot'@'@{database_client}';
 GRANT SELECT (mailbox_id, selector, password, imap, pop3, smtp, sieve, expires) ON `@{database_name}`.app_password TO 'dovecot'@'@{database_client}';
+-- Which deleted mailboxes are still in the trash, and nothing else of them, so that their mail can be erased.
+GRANT SELECT (`table`, name) ON `@{database_name}`.trash TO 'dovecot'@'@{database_client}';
 
 -- What Dovecot writes: the space in use and the last sign-ins.
 GRANT SELECT, INSERT, UPDATE ON `@{database_name}`.mailbox_usage TO 'dovecot'@'@{database_client}';

@@ -42,7 +42,7 @@ def forget_domain(domain: str, emails: list[str]) -> None:
 def erase(email: str) -> None:
     """Erase all mail, folders and filters of a mailbox, for good: a new owner of an old address inherits nothing.
 
-    The user must exist and be switched on. Raises DaemonError; safe to repeat.
+    The user must exist and be switched on, or be in the trash (deploy/dovecot/*/sql). Raises DaemonError; safe to repeat.
     """
     user = {"user": email}
     answers = _call(

@@ -160,9 +160,10 @@ class OperatorCommand(BaseCommand):
 
 class NounCommand(OperatorCommand):
     """`manage.py NOUN VERB`. Each verb is a method `do_VERB`, whose docstring is its help and which gets the options by
-    name: `named` is the address or domain that all verbs but `list` are about."""
+    name: `named` is the address or domain that all verbs but the `unnamed` are about."""
 
     verbs = ("list", "show", "add", "set", "delete")
+    unnamed = ("list",)
     metavar = ""
 
     def add_arguments(self, parser):
@@ -171,7 +172,7 @@ class NounCommand(OperatorCommand):
             summary = getattr(self, f"do_{verb}").__doc__
             of_verb = of_verbs.add_parser(verb, help=summary, description=summary)
             of_verb.add_argument("--json", dest="as_json", action="store_true", help="print JSON")
-            if verb != "list":
+            if verb not in self.unnamed:
                 of_verb.add_argument("named", metavar=self.metavar)
             self.add_options(verb, of_verb)
 

@@ -32,9 +32,7 @@ def test_choice_stays_and_follows_the_person(client, world):
     client.post(reverse("language"), {"language": "es"})
     assert Mailbox.objects.get(email="user1@a.example").language == "es"
     client.cookies.clear()
-    client.post(
-        reverse("accounts:sign_in"), {"username": "user1@a.example", "password": people.PASSWORD}
-    )
+    client.post(reverse("accounts:sign_in"), {"username": "user1@a.example", "password": people.PASSWORD})
     assert language_of(client.get(reverse("home"), headers={"accept-language": "de"})) == "es"
 
 

@@ -1,12 +1,14 @@
 """What was deleted comes back whole, and what cannot is told."""
 
 import contextlib
+from datetime import timedelta
 
 import pytest
 from django.core.exceptions import ValidationError
 from django.urls import reverse
+from django.utils import timezone
 
-from accounts import audit, lifecycle
+from accounts import audit, lifecycle, trash
 from accounts.models import AppPassword, Audit, Mailbox, Role, Sender, Trash
 from domains.lifecycle import Destination, save_alias
 from domains.models import Alias, Domain
@@ -228,3 +230,74 @@ def test_new_mailbox_page_asks_before_it_erases(world, as_):
         in as_("dadm_a").post(url, data | {"anew": "on"}, follow=True).content.decode()
     )
     assert find("user1").can_login is False
+
+
+# --- the end ------------------------------------------------------------------------------------------------
+
+
+def aged(days=31):
+    Trash.objects.update(at=timezone.now() - timedelta(days=days))
+
+
+def test_what_is_due_does_not_come_back(world, as_):
+    close(find("user1"))
+    deletion = Trash.objects.first().deletion
+    aged()
+    with pytest.raises(ValidationError, match="not in the trash any more"):
+        lifecycle.bring_back(deletion, by=BY)
+    client = as_("root1")
+    assert client.post(reverse("accounts:trash_restore", args=[deletion])).status_code == 404
+    assert b"user1@a.example" not in client.get(reverse("accounts:trash")).content
+    assert not Mailbox.objects.filter(email="user1@a.example").exists()
+
+
+def test_purge_takes_what_is_due_and_nothing_else(world):
+    save_alias("info@a.example", [], by=BY)
+    aged()
+    save_alias("alias1@a.example", [], by=BY)
+    assert trash.purge(trash.due(), by=BY) == 1
+    assert set(Trash.objects.values_list("name", flat=True)) == {"alias1@a.example"}
+    row = Audit.objects.filter(action="purge").get()
+    assert (row.kind, row.name, row.domain) == ("alias", "info@a.example", "a.example")
+
+
+def test_mailbox_waits_for_dovecot(world):
+    """No Dovecot is connected here: its mail would outlive it, and the next owner of the address inherit it."""
+    close(find("user1"))
+    aged()
+    rows = Trash.objects.count()
+    with pytest.raises(DaemonError):
+        trash.purge(trash.due(), by=BY)
+    assert Trash.objects.count() == rows
+    assert not Audit.objects.filter(action="purge").exists()
+
+
+def test_purge_leaves_the_mail_of_the_next_owner(world):
+    """Erased when the address was given away again; by now it is somebody else's, and no Dovecot is asked."""
+    close(find("user1"))
+    with contextlib.suppress(DaemonError):
+        lifecycle.open_mailbox(
+            Mailbox(email="user1@a.example", domain_id="a.example"), None, by=BY, anew=True
+        )
+    aged()
+    assert trash.purge(trash.due(), by=BY) == 1
+    assert Mailbox.objects.filter(email="user1@a.example").exists()
+    # deleted twice: the mail is that of the younger deletion
+    close(find("user1@a.example"))
+    close(find("user2"))
+    aged()
+    with contextlib.suppress(DaemonError):
+        lifecycle.open_mailbox(
+            Mailbox(email="user2@a.example", domain_id="a.example"), None, by=BY, anew=True
+        )
+    close(find("user2@a.example"))
+    with pytest.raises(DaemonError):  # user1's waits
+        trash.purge(trash.due(), by=BY)
+    assert Trash.objects.filter(table="user", name="user2@a.example").count() == 1
+
+
+def test_a_domain_is_purged_with_all_that_was_in_it(world):
+    close(Domain.objects.get(name="hosted.example"))
+    aged()
+    assert trash.purge(trash.due(), by=BY) == 1
+    assert not Trash.objects.exists()

@@ -1,8 +1,11 @@
 """An address that was deleted and is made anew: its new owner inherits no mail, no folder and no filter."""
 
-import pytest
+from datetime import timedelta
 
-from accounts import audit
+import pytest
+from django.utils import timezone
+
+from accounts import audit, trash
 from accounts.lifecycle import bring_back, close_mailbox, open_mailbox
 from accounts.models import Mailbox, MailboxUsage, Trash
 from domains.models import Domain
@@ -60,3 +63,37 @@ def test_brought_back(private, mail, left):
     assert mail.subjects(email, FORMER) == [subject]
     with mail.imaps(email, FORMER) as session:
         assert "Secret/Plans" in str(session.list())
+
+
+def test_purged(private, mail, left):
+    """By the purge all that it held is gone from the disk, whoever makes the address anew; others keep theirs."""
+    email, other = "purged@former.test", "waits@former.test"
+    left(email)
+    Trash.objects.update(at=timezone.now() - timedelta(days=31))
+    left(other)
+    home = private.directory / "mail" / "former.test" / "purged"
+    assert "of the former owner" in contents(home)
+    trash.purge(trash.due(), by=BY)
+    assert not Trash.objects.filter(name=email).exists()
+    assert "of the former owner" not in contents(home)
+    assert "of the former owner" in contents(home.with_name("waits"))
+    opened(email, NEW)  # not in the trash any more, so without a word
+    with mail.imaps(email, NEW) as session:
+        assert "Secret" not in str(session.list())
+    assert mail.subjects(email, NEW) == []
+    assert private.doveadm("sieve", "list", "-u", email).stdout == ""
+
+
+def test_in_the_trash_nobody_signs_in_and_nothing_arrives(private, mail, left):
+    """Dovecot knows what is in the trash by doveadm alone."""
+    email = "still@former.test"
+    left(email)
+    assert mail.sign_in_code(email, FORMER) == 535
+    assert mail.rcpt(email) == 550
+    assert (
+        private.doveadm("mailbox", "status", "-u", email, "messages", "INBOX").stdout == "INBOX messages=1\n"
+    )
+
+
+def contents(home) -> str:
+    return "".join(path.read_text(errors="replace") for path in home.rglob("*") if path.is_file())
