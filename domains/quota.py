@@ -4,32 +4,35 @@ import re
 
 from django import forms
 from django.core.exceptions import ValidationError
-from django.utils.formats import number_format
+from django.utils.formats import get_format, number_format
 from django.utils.translation import gettext as _
 
 UNITS = {"": 1, "K": 1024, "M": 1024**2, "G": 1024**3, "T": 1024**4, "P": 1024**5}
 LARGEST = 1024**5  # 1 PB; far below what a BIGINT holds, so that sums over a domain do too
-_SIZE = re.compile(r"(\d{1,20})(?:\.(\d{1,6}))? ?(?:([KMGTP]?)(?:iB|B)?)", re.ASCII | re.IGNORECASE)
+_SIZE = re.compile(r"(\d{1,20})(?:([.,])(\d{1,6}))? ?(?:([KMGTP]?)(?:i?[Bo])?)", re.ASCII | re.IGNORECASE)
 
 
 def parse(text: str) -> int | None:
     """Bytes, or None for unlimited (empty, `0`, `unlimited`).
 
-    A KB, MB, GB and TB is 1,024 of the next smaller, with or without the `i`, as Dovecot counts. A bare number is
-    refused, since it could mean bytes as well as megabytes.
+    A KB, MB, GB and TB is 1,024 of the next smaller, with or without the `i`, as Dovecot counts; Ko and Go are French. A bare number is
+    refused, since it could mean bytes as well as megabytes. The point is read everywhere, the comma where the language
+    has it; there `1.024 MB` is refused, since it could mean a thousand as well as one.
     """
     text = text.strip(" ")
     if text in ("", "0") or text.lower() == _("unlimited").lower() or text.lower() == "unlimited":
         return None
-    match = _SIZE.fullmatch(text)
+    match, decimal = _SIZE.fullmatch(text), get_format("DECIMAL_SEPARATOR")
+    if match and match[2] not in (None, decimal) and (match[2] == "," or len(match[3]) == 3):
+        match = None
     if not match:
         raise ValidationError(
             _("“%(text)s” is not a size. Write it such as 500 MB or 10 GB; left empty means unlimited."),
             code="size",
             params={"text": text[:40]},
         )
-    whole, fraction, unit = match[1], match[2] or "", (match[3] or "").upper()
-    if not unit and not text.upper().endswith("B"):
+    whole, fraction, unit = match[1], match[3] or "", (match[4] or "").upper()
+    if not unit and not text.upper().endswith(("B", "O")):
         raise ValidationError(
             _("%(text)s of what? Add the unit, such as %(text)s MB or %(text)s GB."),
             code="unit",
@@ -42,17 +45,17 @@ def parse(text: str) -> int | None:
         return None
     if size > LARGEST:
         raise ValidationError(
-            _("%(text)s is more than the largest quota, 1,024 TB. Left empty means unlimited."),
+            _("%(text)s is more than the largest quota, %(most)s. Left empty means unlimited."),
             code="large",
-            params={"text": text},
+            params={"text": text, "most": show(LARGEST)},
         )
     return size
 
 
 def number_and_unit(size: int) -> tuple[str, str]:
     """(“9.6”, “GB”): one decimal at most, by locale."""
-    unit, step = "B", 1
-    for name in ("KB", "MB", "GB", "TB"):
+    unit, step = _("B"), 1
+    for name in (_("KB"), _("MB"), _("GB"), _("TB")):
         if size < step * 1024:
             break
         unit, step = name, step * 1024

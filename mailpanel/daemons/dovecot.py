@@ -7,6 +7,7 @@ import urllib.error
 import urllib.request
 
 from django.conf import settings
+from django.utils.translation import gettext as _
 
 from mailpanel.daemons import DaemonError
 
@@ -69,7 +70,7 @@ def erase(email: str) -> None:
 def _call(commands: list) -> list:
     """Each command's result. Raises DaemonError, with the first failing command's name in it."""
     if not settings.MAILPANEL_DOVEADM_URL:
-        raise DaemonError("No Dovecot is connected to this panel (MAILPANEL_DOVEADM_URL is not set).")
+        raise DaemonError(_("No Dovecot is connected to this panel (MAILPANEL_DOVEADM_URL is not set)."))
     request = urllib.request.Request(  # noqa: S310  the address comes from the settings alone
         f"{settings.MAILPANEL_DOVEADM_URL.rstrip('/')}/doveadm/v1",
         data=json.dumps(commands).encode(),
@@ -84,9 +85,9 @@ def _call(commands: list) -> list:
             answers = json.loads(reply.read(1_000_000))
     except (OSError, ValueError, urllib.error.URLError) as error:
         log.warning("doveadm at %s: %s", settings.MAILPANEL_DOVEADM_URL, error)
-        raise DaemonError("Dovecot did not answer.") from error
+        raise DaemonError(_("Dovecot did not answer.")) from error
     for kind, detail, tag in answers:
         if kind == "error" and detail.get("exitCode") != _NOTHING_THERE.get(tag.split()[0], 0):
             log.warning("doveadm %s: %s", tag, detail)
-            raise DaemonError(f"Dovecot refused to {tag.split()[0]}.")
+            raise DaemonError(_("Dovecot refused to do this: %s.") % tag)
     return answers

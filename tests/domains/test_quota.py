@@ -2,6 +2,7 @@
 
 import pytest
 from django.core.exceptions import ValidationError
+from django.utils import translation
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -14,7 +15,7 @@ MB, GB = 1024**2, 1024**3
     ("text", "size"),
     [
         ("5 GB", 5 * GB), ("5GiB", 5 * GB), ("5gb", 5 * GB), ("5G", 5 * GB), (" 10 MB ", 10 * MB), ("1.5 GB", 1536 * MB),
-        ("1024 B", 1024), ("0.5 KB", 512), ("2 TB", 2048 * GB), ("1024 TB", 1024**5), ("2147483647 B", 2**31 - 1),
+        ("1024 B", 1024), ("0.5 KB", 512), ("2 TB", 2048 * GB), ("5 Go", 5 * GB), ("20 Mo", 20 * MB), ("7 o", 7), ("1024 TB", 1024**5), ("2147483647 B", 2**31 - 1),
         ("0", None), ("", None), ("   ", None), ("0 GB", None), ("unlimited", None), ("Unlimited", None),
     ],
 )  # fmt: skip
@@ -31,6 +32,17 @@ def test_refused(text):
     with pytest.raises(ValidationError) as error:
         quota.parse(text)
     assert error.value.messages[0]
+
+
+@pytest.mark.parametrize("language", ["de", "fr", "es"])
+def test_comma_where_the_language_has_it(language):
+    with translation.override(language):
+        assert quota.parse("1,5 GB") == quota.parse("1.5 GB") == 1536 * MB
+        assert quota.parse("1,024 KB") == 1049
+        with pytest.raises(ValidationError):  # a thousand, or one and a bit
+            quota.parse("1.024 MB")
+        shown = quota.show(1536 * MB)
+        assert quota.parse(shown.replace("\xa0", " ")) == 1536 * MB
 
 
 @given(st.text(max_size=30))
