@@ -100,7 +100,7 @@ def test_every_route_is_in_the_matrix():
     assert set(routes()) == {line.split()[0] for line in MATRIX.strip().splitlines()}
 
 
-@pytest.mark.parametrize(("route", "on", "method", "role", "status"), rows())
+@pytest.mark.parametrize(("route", "on", "method", "role", "status"), list(rows()))
 def test_role_matrix(world, as_, route, on, method, role, status):
     Alias.objects.create(source=ABOVE, destination="user1@a.example", domain_id="a.example")
     if route == "accounts:trash_restore":
