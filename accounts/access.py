@@ -4,6 +4,7 @@ Seeing follows the domain, changing follows rank. What somebody may not know of 
 do answers 403. Every view asks here in its first line; forms take their choices from here too.
 """
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import Enum
 from uuid import UUID
@@ -100,6 +101,24 @@ def mailboxes(actor: Mailbox) -> QuerySet[Mailbox]:
 
 def aliases(actor: Mailbox) -> QuerySet[Alias]:
     return Alias.objects.filter(rights(actor).within("domain_id"))
+
+
+def sees(actor: Mailbox, domain: str) -> bool:
+    """Whether this is one of the domains that the actor may see."""
+    return rights(actor).helps(domain)
+
+
+def told(actor: Mailbox, known: Iterable[str] = ()) -> Callable[[str], str]:
+    """The words for an address in a sentence to this actor: a refusal may be about a chain of aliases that goes through
+    domains of others, and must not name these. `known` are the addresses that the actor typed."""
+    known = set(known)
+
+    def words(address: str) -> str:
+        if address in known or sees(actor, addresses.split(address)[1]):
+            return addresses.to_unicode(address)
+        return _("an address in a domain of others")
+
+    return words
 
 
 # --- one object, for one purpose ----------------------------------------------------------------------------
@@ -200,6 +219,11 @@ def may_change_alias(actor: Mailbox, source: str) -> bool:
     except PermissionDenied:
         return False
     return True
+
+
+def deleted(actor: Mailbox, name: str) -> Trash | None:
+    """The newest deletion of this name that the actor may see, for who still had its page open."""
+    return deletions(actor).filter(name=name).order_by("-id").first()
 
 
 def server(actor: Mailbox) -> None:

@@ -48,3 +48,8 @@ def record(
         after=after,
         reason=reason[:255],
     )
+
+
+def last(kind: str, name: str) -> Audit | None:
+    """The newest row about an object."""
+    return Audit.objects.filter(kind=kind, name=name[:255]).order_by("-id").first()

@@ -5,6 +5,7 @@ database holds the change but Dovecot could not be told; the caller says so, wit
 """
 
 import uuid
+from collections.abc import Callable
 from contextlib import contextmanager
 
 from django.core.exceptions import ValidationError
@@ -14,42 +15,29 @@ from django.utils.translation import gettext as _
 
 from accounts import audit, passwords, trash
 from accounts.models import AppPassword, Mailbox, Role, Sender, Trash
-from domains import routing
+from domains import addresses, routing
 from domains.models import VIRTUAL, Alias, Domain
 from mailpanel.daemons import dovecot
+from mailpanel.deadlocks import retried_on_deadlock
+
+AS_WELL, INSTEAD = "as_well", "instead"
 
 
-def open_mailbox(mailbox: Mailbox, password: str | None, *, by: audit.By, anew: bool = False) -> None:
+def open_mailbox(
+    mailbox: Mailbox, password: str | None, *, by: audit.By, anew: bool = False, beside_alias: str = ""
+) -> None:
     """Insert a cleaned mailbox, within the limits of its domain. Without a password nobody can sign in yet.
 
     An address that is in the trash is refused unless `anew` says that what its former owner left is to be erased; until
-    that is done, nobody signs in. The policy for passwords is asked by the caller, at the field. Raises
-    ValidationError, and DaemonError when Dovecot could not erase.
+    that is done, nobody signs in. One that is an alias is refused unless `beside_alias` says who gets the mail: the
+    mailbox AS_WELL, or the alias' destinations INSTEAD. The policy for passwords is asked by the caller, at the field.
+    Raises ValidationError, and DaemonError when Dovecot could not erase.
     """
     if password is not None:
         mailbox.set_password(password)
     can_login = mailbox.can_login
     try:
-        with transaction.atomic():
-            _reserve(mailbox.domain_id, None, mailbox.quota, mailboxes=1)
-            if Alias.objects.filter(source=mailbox.email).exists():
-                raise ValidationError(
-                    {"email": _("%s is an alias, whose mail this mailbox would never get.") % mailbox}
-                )
-            former = Trash.objects.filter(table=Mailbox._meta.db_table, name=mailbox.email).exists()
-            if former and not anew:
-                sentence = _("%s is in the trash, with its mail. Bring it back, or make it anew.") % mailbox
-                raise ValidationError({"email": ValidationError(sentence, code="in_trash")})
-            mailbox.can_login = can_login and not former
-            mailbox.save(force_insert=True)
-            audit.record(
-                by,
-                "create",
-                "mailbox",
-                mailbox.email,
-                domain=mailbox.domain_id,
-                after=audit.snapshot(mailbox),
-            )
+        former = _insert(mailbox, by, can_login, anew, beside_alias)
     except IntegrityError as error:
         raise ValidationError({"email": _("%s exists already.") % mailbox}) from error
     if former:
@@ -59,13 +47,53 @@ def open_mailbox(mailbox: Mailbox, password: str | None, *, by: audit.By, anew: 
             mailbox.save(update_fields=["can_login"])
 
 
-def change_mailbox(mailbox: Mailbox, changes: dict, *, by: audit.By, reason: str = "") -> None:
+@retried_on_deadlock
+@transaction.atomic
+def _insert(mailbox: Mailbox, by: audit.By, can_login: bool, anew: bool, beside_alias: str) -> bool:
+    """Whether somebody had the address before."""
+    _reserve(mailbox.domain_id, None, mailbox.quota, mailboxes=1)
+    if Alias.objects.filter(source=mailbox.email).exists():
+        if beside_alias not in (AS_WELL, INSTEAD):
+            sentence = _("%s is an alias. Say whether the mailbox gets its mail as well.") % mailbox
+            raise ValidationError({"email": ValidationError(sentence, code="alias")})
+        if beside_alias == AS_WELL:
+            _keep_a_copy(mailbox, by)
+    former = Trash.objects.filter(table=Mailbox._meta.db_table, name=mailbox.email).exists()
+    if former and not anew:
+        sentence = _("%s is in the trash, with its mail. Bring it back, or make it anew.") % mailbox
+        raise ValidationError({"email": ValidationError(sentence, code="in_trash")})
+    mailbox.can_login = can_login and not former
+    mailbox.save(force_insert=True)
+    audit.record(
+        by, "create", "mailbox", mailbox.email, domain=mailbox.domain_id, after=audit.snapshot(mailbox)
+    )
+    return former
+
+
+def _keep_a_copy(mailbox: Mailbox, by: audit.By) -> None:
+    """The address itself among the destinations of its alias."""
+    own = {"source": mailbox.email, "destination": mailbox.email, "domain_id": mailbox.domain_id}
+    row, made = Alias.objects.get_or_create(**own)
+    if made:
+        Domain.objects.all().reserve(mailbox.domain_id, aliases=1)
+    elif not row.is_alive:
+        row.enabled, row.expires = True, None
+        row.save()
+    after = {mailbox.email: {"enabled": True}}
+    audit.record(by, "change", "alias", mailbox.email, domain=mailbox.domain_id, after=after)
+
+
+@retried_on_deadlock
+def change_mailbox(
+    mailbox: Mailbox, changes: dict, *, by: audit.By, reason: str = "", compare: Callable | None = None
+) -> None:
     """Write only the columns in `changes`, so that two editors do not undo each other.
 
-    Raises ValidationError (limits, last server admin), and DaemonError when Dovecot could not be told.
+    `compare` gets the row as it is, under lock, and may refuse (mailpanel.forms.EditForm). Raises ValidationError
+    (limits, last server admin), and DaemonError when Dovecot could not be told.
     """
     with keeping_a_server_admin():
-        before = held(mailbox)
+        before = held(mailbox, compare)
         if "quota" in changes and changes["quota"] != before.quota:
             _reserve(before.domain_id, before.quota, changes["quota"])
         old = audit.snapshot(before)
@@ -98,13 +126,19 @@ def set_password(
     """
     mailbox.set_password(password)
     mailbox.must_change_password = must_change
-    with transaction.atomic():
-        held(mailbox)
-        mailbox.save(update_fields=["password", "password_changed", "must_change_password", "modified"])
-        audit.record(by, "password", "mailbox", mailbox.email, domain=mailbox.domain_id, reason=reason)
+    _write_password(mailbox, by, reason)
     dovecot.forget([mailbox.email])
 
 
+@retried_on_deadlock
+@transaction.atomic
+def _write_password(mailbox: Mailbox, by: audit.By, reason: str) -> None:
+    held(mailbox)
+    mailbox.save(update_fields=["password", "password_changed", "must_change_password", "modified"])
+    audit.record(by, "password", "mailbox", mailbox.email, domain=mailbox.domain_id, reason=reason)
+
+
+@retried_on_deadlock
 def close_mailbox(mailbox: Mailbox, *, by: audit.By, reason: str = "") -> None:
     """Move a mailbox to the trash with all that hangs on it: app passwords, senders, roles, and the alias rows of
     every domain that lead to it, since mail that is accepted for them could only bounce."""
@@ -125,6 +159,7 @@ def close_mailbox(mailbox: Mailbox, *, by: audit.By, reason: str = "") -> None:
     dovecot.forget([mailbox.email])
 
 
+@retried_on_deadlock
 def close_domain(domain: Domain, *, by: audit.By, reason: str = "") -> None:
     """Move a domain to the trash with its mailboxes, aliases, roles, and what leads to them; a dozen statements,
     however many rows. Its mirrors must be gone before. Raises ValidationError."""
@@ -139,6 +174,8 @@ def close_domain(domain: Domain, *, by: audit.By, reason: str = "") -> None:
         emails = list(domain.mailboxes.values_list("email", flat=True))
         within = {"deletion": deletion, "actor": by.actor}
         _trash_mailboxes(domain.mailboxes.all(), by=by, deletion=deletion)
+        senders = Sender.objects.filter(address__in=domain.aliases.values("source"))
+        trash.move(senders, name="address", domain="''", **within)
         trash.move(domain.aliases.all(), name="source", domain="domain", **within)
         trash.move(domain.roles.all(), name="kind", domain="domain", **within)
         trash.move(Domain.objects.filter(pk=domain.pk), name="domain", domain="domain", **within)
@@ -146,10 +183,14 @@ def close_domain(domain: Domain, *, by: audit.By, reason: str = "") -> None:
     dovecot.forget_domain(domain.name, emails)
 
 
-def bring_back(deletion: uuid.UUID, *, by: audit.By) -> list[str]:
+@retried_on_deadlock
+def bring_back(
+    deletion: uuid.UUID, *, by: audit.By, told: Callable[[str], str] = addresses.to_unicode
+) -> list[str]:
     """Undo one deletion: the rows return from the trash as they were, with hash, aliases, senders and roles.
 
-    Returns a sentence for each thing that stays in the trash because its place is taken or gone. Raises
+    Returns a sentence for each thing that stays in the trash because its place is taken or gone; `told` gives the
+    words for an address in it, since it may be one that the actor must not know of. Raises
     ValidationError when the domain or mailbox itself cannot come back, and DaemonError when Dovecot could not be told.
     """
     with transaction.atomic():
@@ -159,9 +200,9 @@ def bring_back(deletion: uuid.UUID, *, by: audit.By) -> list[str]:
         emails = list(_of(rows, Mailbox).values_list("name", flat=True))
         _bring_back_domain(_of(rows, Domain))
         _bring_back_mailboxes(_of(rows, Mailbox), emails)
-        left = _bring_back_aliases(_of(rows, Alias))
-        for model in (Sender, AppPassword):
-            trash.put_back(model, _of(rows, model))
+        left = _bring_back_aliases(_of(rows, Alias), told)
+        left += _bring_back_senders(rows, told)
+        trash.put_back(AppPassword, _of(rows, AppPassword))
         domains = Domain.objects.values("name")
         trash.put_back(Role, _of(rows, Role).filter(Q(domain="") | Q(domain__in=domains)))
         if _of(rows, Role).exists():
@@ -205,7 +246,7 @@ def _bring_back_mailboxes(rows: QuerySet, emails: list[str]) -> None:
     trash.put_back(Mailbox, rows)
 
 
-def _bring_back_aliases(rows: QuerySet) -> list[str]:
+def _bring_back_aliases(rows: QuerySet, told: Callable[[str], str]) -> list[str]:
     """Those whose place is free; one that would go round in a circle by now comes back switched off."""
     all_of_them = list(rows.values_list("id", "domain", "row__source", "row__destination"))
     sources = {source for _id, _domain, source, _to in all_of_them}
@@ -221,7 +262,7 @@ def _bring_back_aliases(rows: QuerySet) -> list[str]:
     if fits:
         trash.put_back(Alias, rows.filter(id__in=[row[0] for row in fits]))
     left = [
-        f"{source} → {to}"
+        f"{told(source)} → {told(to)}"
         for _id, _domain, source, to in all_of_them
         if (_id, _domain, source, to) not in fits
     ]
@@ -230,6 +271,7 @@ def _bring_back_aliases(rows: QuerySet) -> list[str]:
             routing.check(
                 source,
                 list(Alias.objects.alive().filter(source=source).values_list("destination", flat=True)),
+                told,
             )
         except ValidationError as error:
             Alias.objects.filter(
@@ -237,11 +279,27 @@ def _bring_back_aliases(rows: QuerySet) -> list[str]:
             ).update(enabled=False)
             left.append(
                 _("%(source)s is back and switched off: %(why)s")
-                % {"source": source, "why": error.messages[0]}
+                % {"source": told(source), "why": error.messages[0]}
             )
     return left
 
 
+def _bring_back_senders(rows: QuerySet, told: Callable[[str], str]) -> list[str]:
+    """Those whose mailbox is there, and whose alias did not have to stay in the trash."""
+    all_of_them = list(_of(rows, Sender).values_list("id", "row__mailbox_id", "row__address"))
+    ids, sources = {row[1] for row in all_of_them}, {row[2] for row in all_of_them}
+    boxes = set(Mailbox.objects.filter(pk__in=ids).values_list("pk", flat=True))
+    there = set(Sender.objects.filter(mailbox__in=ids).values_list("mailbox_id", "address"))
+    gone = set(_of(rows, Alias).filter(name__in=sources).values_list("name", flat=True))
+    fits = [row for row in all_of_them if row[1] in boxes and row[1:] not in there and row[2] not in gone]
+    if fits:
+        trash.put_back(Sender, rows.filter(id__in=[row[0] for row in fits]))
+    return [
+        _("To send as %s") % told(row[2]) for row in all_of_them if row not in fits and row[1:] not in there
+    ]
+
+
+@retried_on_deadlock
 def grant(mailbox: Mailbox, kind: str, domain: Domain | None, *, by: audit.By) -> None:
     """Give a role, for one domain or (None) for all. Giving it twice changes nothing."""
     with transaction.atomic():
@@ -258,6 +316,7 @@ def grant(mailbox: Mailbox, kind: str, domain: Domain | None, *, by: audit.By) -
             )
 
 
+@retried_on_deadlock
 def revoke(role: Role, *, by: audit.By) -> None:
     with transaction.atomic():
         audit.record(
@@ -290,7 +349,8 @@ def _trash_mailboxes(rows: QuerySet, *, by: audit.By, deletion: uuid.UUID) -> No
     ids = rows.values("pk")
     _trash_what_leads_to(rows.values("email"), **within)
     trash.move(AppPassword.objects.filter(mailbox__in=ids), name="label", domain="''", **within)
-    trash.move(Sender.objects.filter(mailbox__in=ids), name="address", domain="''", **within)
+    for senders in (Q(mailbox__in=ids), Q(address__in=rows.values("email"))):
+        trash.move(Sender.objects.filter(senders), name="address", domain="''", **within)
     trash.move(Role.objects.filter(mailbox__in=ids), name="kind", domain="COALESCE(domain, '')", **within)
     trash.move(rows, name="email", domain="domain", **within)
 
@@ -309,11 +369,14 @@ def _trash_what_leads_to(emails, **within) -> None:
         emails -= set(Mailbox.objects.filter(email__in=emails).values_list("email", flat=True))
 
 
-def held(row: Model) -> Model:
-    """The row as it is now, locked for this transaction. ValidationError if somebody else has deleted it."""
+def held(row: Model, compare: Callable[[Model], None] | None = None) -> Model:
+    """The row as it is now, locked for this transaction. ValidationError if somebody else has deleted it, or if
+    `compare` refuses it as another one than was seen."""
     now = row._meta.model.objects.select_for_update().filter(pk=row.pk).first()
     if now is None:
         raise ValidationError(_("%s was deleted meanwhile.") % row, code="gone")
+    if compare:
+        compare(now)
     return now
 
 

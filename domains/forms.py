@@ -1,21 +1,23 @@
+from collections.abc import Iterable
 from datetime import date, datetime, time, timedelta
 
 from django import forms
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.utils import timezone
+from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from accounts import access
+from accounts import access, lifecycle
 from accounts.models import Mailbox
 from domains import addresses
 from domains.lifecycle import Destination
 from domains.models import Domain
-from mailpanel.forms import PanelForm, Switch, Text
+from mailpanel.forms import Difference, EditForm, PanelForm, Switch, Text
 
 
-class DomainForm(PanelForm, forms.ModelForm):
+class DomainForm(EditForm, forms.ModelForm):
     """The settings of a domain, as far as the actor may write them."""
 
     alias_of = Text(
@@ -58,15 +60,20 @@ class DomainForm(PanelForm, forms.ModelForm):
         }
 
     def __init__(self, *args, actor, **kwargs):
-        super().__init__(*args, **kwargs)
         self.actor = actor
+        domain = kwargs.get("instance") or Domain()
+        super().__init__(*args, row=domain, about=("domain", domain.name) if domain.name else None, **kwargs)
         for name in self.fields.keys() - access.domain_fields(actor) - {"name"}:
             del self.fields[name]
         for field in self.fields.values():
             if isinstance(field, forms.BooleanField):
                 field.widget = Switch().widget
-        if "alias_of" in self.fields:
-            self.initial["alias_of"] = addresses.to_unicode(self.instance.alias_of_id or "")
+
+    def stored(self, row: Domain) -> dict:
+        shown = {name: getattr(row, name) for name in access.domain_fields(self.actor) & self.fields.keys()}
+        if "alias_of" in shown:
+            shown["alias_of"] = addresses.to_unicode(row.alias_of_id or "")
+        return shown
 
     def clean_alias_of(self) -> Domain | None:
         typed = self.cleaned_data["alias_of"]
@@ -81,10 +88,6 @@ class DomainForm(PanelForm, forms.ModelForm):
         if target is None:
             raise ValidationError(_("There is no domain %s here.") % typed)
         return target
-
-    @property
-    def changes(self) -> dict:
-        return {name: self.cleaned_data[name] for name in self.changed_data}
 
 
 class NewDomainForm(DomainForm):
@@ -126,6 +129,10 @@ class LastDay(forms.DateField):
 
 
 class DestinationForm(PanelForm):
+    """One destination. `mark` is what becomes of its mail, `page` the mailbox if the actor may see it; both for what is
+    saved already."""
+
+    mark = page = None
     enabled = Switch(label=gettext_lazy("Deliver"), initial=True)
     address = Text(
         label=gettext_lazy("Destination"),
@@ -143,6 +150,7 @@ class DestinationForm(PanelForm):
         label=gettext_lazy("Comment"), required=False, attrs={"placeholder": gettext_lazy("Comment")}
     )
     expires = LastDay(label=gettext_lazy("Last day"), required=False)
+    send_as = forms.BooleanField(label=gettext_lazy("May send as this address"), required=False)
 
     def clean_address(self) -> str:
         typed = self.cleaned_data["address"]
@@ -160,7 +168,9 @@ class DestinationForm(PanelForm):
 
     def destination(self) -> Destination:
         data = self.cleaned_data
-        return Destination(data["address"], data["enabled"], data["expires"], data["comment"])
+        return Destination(
+            data["address"], data["enabled"], data["expires"], data["comment"], data.get("send_as", False)
+        )
 
 
 class BaseDestinations(forms.BaseFormSet):
@@ -185,21 +195,30 @@ class BaseDestinations(forms.BaseFormSet):
         ]
 
     @classmethod
-    def of(cls, data, rows=()):
-        """For the rows of an alias, or for what was posted; “add” asks for one more empty row and saves nothing."""
+    def of(cls, data, rows: list[Destination] = (), *, catch_all: bool = False):
+        """For the destinations of an alias, or for what was posted; “add” asks for one more empty row and saves nothing.
+
+        What was posted stands for itself: held against rows that somebody else changed meanwhile, one that looks
+        like another's would count as untouched and be left out.
+        """
         if data is not None and data.get("do") == "add":
             data = data.copy()
             data["to-TOTAL_FORMS"] = str(min(int(data.get("to-TOTAL_FORMS") or 0) + 1, 1000))
         initial = [
             {
-                "enabled": row.enabled,
-                "address": addresses.to_unicode(row.destination),
-                "comment": row.comment,
-                "expires": row.expires,
+                "enabled": to.enabled,
+                "address": addresses.to_unicode(to.address),
+                "comment": to.comment,
+                "expires": to.expires,
+                "send_as": to.send_as,
             }
-            for row in rows
+            for to in rows
         ]
-        return cls(data, initial=initial, prefix="to")
+        found = cls(data, initial=None if data is not None else initial, prefix="to")
+        if catch_all:
+            for form in found.forms:
+                del form.fields["send_as"]
+        return found
 
 
 Destinations = forms.formset_factory(
@@ -213,25 +232,67 @@ Destinations = forms.formset_factory(
 )
 
 
-class AliasForm(PanelForm):
-    """What is said once of an alias: who gets the mail where a mailbox has the same address."""
-
-    AS_WELL, INSTEAD = "as_well", "instead"
+class AliasForm(EditForm):
+    """What is said once of an alias: who gets the mail where a mailbox has the same address. For others who change the
+    alias at the same time it stands for the destinations, too: `chosen` are those of this person, `merged` those to
+    go on with after a conflict."""
 
     shadow = forms.ChoiceField(
         label=gettext_lazy("Who gets the mail"),
         required=False,
         widget=forms.RadioSelect,
         choices=[
-            (AS_WELL, gettext_lazy("The mailbox and the destinations")),
-            (INSTEAD, gettext_lazy("Only the destinations")),
+            (lifecycle.AS_WELL, gettext_lazy("The mailbox and the destinations")),
+            (lifecycle.INSTEAD, gettext_lazy("Only the destinations")),
         ],
     )
+    chosen: dict[str, Destination] = {}
+    merged: list[Destination] | None = None
 
-    def __init__(self, *args, mailbox: Mailbox | None, **kwargs):
-        super().__init__(*args, **kwargs)
+    def __init__(self, *args, mailbox: Mailbox | None, source: str = "", row=(), **kwargs):
+        about = ("alias", source) if source else None
+        super().__init__(*args, row=row, about=about, **kwargs)
+        self.source = source
         if mailbox is None:
             del self.fields["shadow"]
+
+    def stored(self, row: Iterable[Destination]) -> dict:
+        return {
+            to.address: [to.enabled, to.expires.isoformat() if to.expires else "", to.comment, to.send_as]
+            for to in row
+        }
+
+    def compare(self, row: list[Destination]) -> None:
+        self.there = {to.address: to for to in row}
+        super().compare(row)
+
+    def touched(self, key: str) -> bool:
+        return self.stored(self.chosen.values()).get(key) != self.opened.get(key)
+
+    def difference(self, key: str, now: dict) -> Difference:
+        yours = self.in_words(self.chosen.get(key)) if self.touched(key) else ""
+        return Difference(addresses.to_unicode(key), self.in_words(self.there.get(key)), yours)
+
+    def merge(self, untouched: list[str], now: dict) -> None:
+        others = {key: self.there.get(key) for key in untouched}
+        merged = {**self.chosen, **others}
+        self.merged = [to for to in merged.values() if to and to.address != self.source]
+        if self.source in others and "shadow" in self.fields:
+            self.data = self.data.copy()
+            self.data["shadow"] = lifecycle.AS_WELL if others[self.source] else lifecycle.INSTEAD
+
+    @staticmethod
+    def in_words(to: Destination | None) -> str:
+        """“switched off, until 3 December, may send as this address”, of one destination."""
+        if to is None:
+            return _("not a destination")
+        words = [_("switched on") if to.enabled else _("switched off")]
+        if to.expires:
+            day = date_format(timezone.localtime(to.expires - timedelta(seconds=1)))
+            words.append(_("until %s") % day)
+        if to.send_as:
+            words.append(_("may send as this address"))
+        return ", ".join([*words, *([to.comment] if to.comment else [])])
 
 
 class NewAliasForm(AliasForm):
@@ -250,6 +311,11 @@ class NewAliasForm(AliasForm):
     def __init__(self, *args, domain: Domain, **kwargs):
         super().__init__(*args, **kwargs)
         self.domain = domain
+
+    def compare(self, row: list[Destination]) -> None:
+        if row:
+            told = _("%s is an alias already. Open it to add destinations.")
+            raise ValidationError({"local": told % addresses.to_unicode(self.source)})
 
     def clean(self):
         data = super().clean()

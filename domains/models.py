@@ -308,6 +308,9 @@ class Alias(models.Model):
         indexes = [
             models.Index(name="alias_destination", fields=["destination"]),
             models.Index(name="alias_domain_source", fields=["domain", "source"]),
+            models.Index(name="alias_off", fields=["enabled", "source"]),
+            models.Index(name="alias_domain_off", fields=["domain", "enabled", "source"]),
+            models.Index(name="alias_expires", fields=["expires", "source"]),
         ]
 
     def __str__(self):

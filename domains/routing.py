@@ -5,6 +5,7 @@ a mailbox or alias that exists but is off or expired, so refused; the same in th
 role addresses, which the server's postmaster answers; the catch-all of the domain, then of the mirrored one; refused.
 """
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from django.conf import settings
@@ -19,25 +20,45 @@ from domains.models import Alias, Domain
 EXPANSION_LIMIT = 1000
 RECURSION_LIMIT = 1000
 ROLE_ADDRESSES = ("postmaster", "abuse")
+# How far a list looks: longer chains are not marked.
+MARKED_STEPS = 20
+MARKED_ROWS = 20
+
+Told = Callable[[str], str]  # the words for an address in a sentence
 
 
 @dataclass
 class Step:
-    """What one address leads to: an end ("mailbox", "outside", "refused"), the next addresses, or both."""
+    """What one address leads to: an end ("mailbox", "outside", "refused"), the next addresses, or both.
+
+    `box` says that a mailbox of this address is on, which gets the mail of an alias whose destinations are all dead.
+    """
 
     end: str = ""
     onward: list[str] = field(default_factory=list)
+    box: bool = False
+
+
+@dataclass(frozen=True)
+class Mark:
+    """What becomes of mail for an address in the end: it arrives somewhere (`alive`); it goes round (`circle`), for all
+    its ways or for one of them; and whether its domain is one of ours, and it is itself the mailbox `box`."""
+
+    alive: bool
+    circle: bool = False
+    outside: bool = False
+    box: bool = False
 
 
 class Routes:
     """Looks up many addresses at once, with alias rows that are not saved yet taken as if they were.
 
     `pending` maps sources to the destinations that are switched on in the form at hand, or to None for an alias that
-    is about to be deleted.
+    is about to be deleted; `off` holds mailboxes that are about to be switched off.
     """
 
-    def __init__(self, pending: dict[str, list[str] | None] | None = None):
-        self.pending = pending or {}
+    def __init__(self, pending: dict[str, list[str] | None] | None = None, off: Iterable[str] = ()):
+        self.pending, self.off = pending or {}, set(off)
 
     def steps(self, wanted: set[str]) -> dict[str, Step]:
         """One step for each canonical address; three queries, however many addresses."""
@@ -56,6 +77,7 @@ class Routes:
             leads.setdefault(alias.source, []).extend([alias.destination] if alias.is_alive else [])
         leads |= {key: to for key, to in self.pending.items() if key in sources and to is not None}
         boxes = dict(Mailbox.objects.filter(email__in=sources).values_list("email", "enabled"))
+        boxes |= dict.fromkeys(self.off & boxes.keys(), False)
 
         def step(address: str) -> Step:
             local, name = parts[address]
@@ -66,11 +88,10 @@ class Routes:
                 if leads.get(key):
                     # An alias that names its own address keeps a copy in the mailbox of that name.
                     copy = key in leads[key] and boxes.get(key)
-                    return Step(
-                        "mailbox" if copy else "", [to for to in leads[key] if not (copy and to == key)]
-                    )
+                    onward = [to for to in leads[key] if not (copy and to == key)]
+                    return Step("mailbox" if copy else "", onward, bool(boxes.get(key)))
                 if key in boxes:
-                    return Step("mailbox" if boxes[key] else "refused")
+                    return Step("mailbox" if boxes[key] else "refused", box=boxes[key])
                 if key in leads:
                     return Step("refused")
             is_role = local in ROLE_ADDRESSES and base(address) != settings.MAILPANEL_POSTMASTER
@@ -83,6 +104,85 @@ class Routes:
 
         return {address: step(address) for address in wanted}
 
+    def marks(self, wanted: Iterable[str]) -> dict[str, Mark]:
+        """What becomes of mail for each of many addresses, as the daemons see it (deploy/postfix/sql, living.sql).
+
+        Three statements for each step of the longest chain, however many addresses. What lies beyond MARKED_STEPS or
+        EXPANSION_LIMIT addresses more counts as alive.
+        """
+        wanted, steps = set(wanted), {}
+        level, room = set(wanted), len(wanted) + EXPANSION_LIMIT
+        for _step in range(MARKED_STEPS):
+            steps |= self.steps(level) if level else {}
+            level = {to for address in level for to in map(base, steps[address].onward)} - steps.keys()
+            if len(steps) + len(level) > room:
+                break
+        links = {address: {*map(base, step.onward)} for address, step in steps.items()}
+        alive = {address for address, step in steps.items() if step.box or step.end in ("mailbox", "outside")}
+        living = _spread(alive | level, links)
+        round_about = _going_round(links)
+        return {
+            address: Mark(
+                address in living, address in round_about, steps[address].end == "outside", steps[address].box
+            )
+            for address in wanted
+        }
+
+
+def mark(of_source: dict[str, list[Alias]], *, every: bool = False) -> None:
+    """Give each row of these aliases its `mark`: of those that are switched off or expired None, and of a long list
+    that has not to be shown in full (`every`) the first twenty alone."""
+    chosen = [
+        row
+        for rows in of_source.values()
+        for row in ([row for row in rows if row.is_alive][: None if every else MARKED_ROWS])
+    ]
+    marks = Routes().marks(row.destination for row in chosen)
+    for rows in of_source.values():
+        for row in rows:
+            row.mark = None
+    for row in chosen:
+        own = marks[row.destination]
+        if row.destination == row.source:  # keeps a copy, if there is a mailbox
+            own = Mark(alive=own.box, circle=not own.box, box=own.box)
+        row.mark = own
+
+
+def state(rows: list[Alias], box: bool) -> str:
+    """“active”, “off”, “expired”, “nowhere” or “circle”: what an alias is as a whole. `box` says that a mailbox of the
+    same address is on."""
+    on = [row for row in rows if row.is_alive]
+    if not on:
+        return "expired" if any(row.enabled for row in rows) else "off"
+    marks = [row.mark for row in on if row.mark]
+    living = len(marks) < len(on) or any(mark.alive for mark in marks)
+    if living:
+        return "circle" if any(mark.circle and mark.alive for mark in marks) else "active"
+    return "active" if box else "circle" if any(mark.circle for mark in marks) else "nowhere"
+
+
+def _spread(found: set[str], links: dict[str, set[str]]) -> set[str]:
+    """These and all that lead to them."""
+    back: dict[str, set[str]] = {}
+    for address, onward in links.items():
+        for to in onward:
+            back.setdefault(to, set()).add(address)
+    level = found = set(found)
+    while level:
+        level = {address for to in level for address in back.get(to, ())} - found
+        found = found | level
+    return found
+
+
+def _going_round(links: dict[str, set[str]]) -> set[str]:
+    """The addresses from which some way never ends: what is left when every end, and what leads to ends alone, is
+    taken away."""
+    left = dict(links)
+    while ends := [address for address, onward in left.items() if not onward & left.keys()]:
+        for address in ends:
+            del left[address]
+    return set(left)
+
 
 def base(address: str) -> str:
     """The address without its `+tag`, which no source and no mailbox has."""
@@ -90,24 +190,26 @@ def base(address: str) -> str:
     return f"{local.partition('+')[0]}@{domain}"
 
 
-def check(source: str, destinations: list[str] | None) -> None:
+def check(source: str, destinations: list[str] | None, told: Told = addresses.to_unicode) -> None:
     """Refuse an alias that would loop, lead nowhere on this server, or outgrow Postfix, itself or by an alias that
     leads to it. `destinations` are the ones that are switched on, or None to delete the alias. Raises ValidationError
-    with the chain shown."""
+    with the chain shown; `told` gives the words for each address in it."""
     routes = Routes({source: destinations})
-    _walk(routes, source, destinations or [])
+    _walk(routes, source, destinations or [], told)
     others = _leading_to(source)
     if others and not destinations and routes.steps({source})[source].end == "refused":
         raise ValidationError(
             _("%(other)s leads to %(source)s, and its mail would be lost. Change that one first."),
             code="needed",
-            params={"other": addresses.to_unicode(min(others)), "source": addresses.to_unicode(source)},
+            params={"other": told(min(others)), "source": told(source)},
         )
     for other in others:
-        _walk(routes, other, [other], width_only=True)
+        _walk(routes, other, [other], told, width_only=True)
 
 
-def _walk(routes: Routes, source: str, destinations: list[str], *, width_only: bool = False) -> None:
+def _walk(
+    routes: Routes, source: str, destinations: list[str], told: Told, *, width_only: bool = False
+) -> None:
     came_from: dict[str, str] = {}
     keeps_copy = not width_only and source in destinations and Mailbox.objects.filter(email=source).exists()
     level = [to for to in dict.fromkeys(destinations) if not (keeps_copy and to == source)]
@@ -122,7 +224,7 @@ def _walk(routes: Routes, source: str, destinations: list[str], *, width_only: b
                         "%(address)s does not exist on this server, or is switched off. Mail for it would be lost."
                     ),
                     code="dead",
-                    params={"address": addresses.to_unicode(address)},
+                    params={"address": told(address)},
                 )
             if step.end:
                 ends.add(address)
@@ -133,13 +235,13 @@ def _walk(routes: Routes, source: str, destinations: list[str], *, width_only: b
             raise ValidationError(
                 _("%(source)s would reach more than %(most)s mailboxes, which Postfix refuses."),
                 code="wide",
-                params={"source": addresses.to_unicode(source), "most": EXPANSION_LIMIT},
+                params={"source": told(source), "most": EXPANSION_LIMIT},
             )
     if not width_only:
-        _refuse_a_circle(source, links)
+        _refuse_a_circle(source, links, told)
 
 
-def _refuse_a_circle(source: str, links: dict[str, list[str]]) -> None:
+def _refuse_a_circle(source: str, links: dict[str, list[str]], told: Told) -> None:
     """Depth first along the links; `+tag` does not make an address another one, or a circle could grow forever."""
     path, on_path, done = [source], {base(source)}, set()
     branches = [iter(links[source])]
@@ -151,7 +253,7 @@ def _refuse_a_circle(source: str, links: dict[str, list[str]]) -> None:
             on_path.discard(base(last))
             done.add(last)
         elif base(address) in on_path:
-            chain = " → ".join(map(addresses.to_unicode, [*path, address]))
+            chain = " → ".join(map(told, [*path, address]))
             raise ValidationError(
                 _("This would go round in a circle: %(chain)s."), code="loop", params={"chain": chain}
             )

@@ -1,18 +1,22 @@
+from datetime import timedelta
+
 from django.conf import settings
 from django.contrib import messages
 from django.core.exceptions import ValidationError
-from django.db.models import Count, Q, Sum
+from django.db.models import Sum
 from django.shortcuts import redirect, render
+from django.utils import timezone
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_safe
 
 from accounts import access
 from accounts.access import To
-from accounts.lifecycle import close_domain
+from accounts.lifecycle import AS_WELL, INSTEAD, close_domain
 from accounts.models import Mailbox, MailboxUsage
 from accounts.views import by, tell
 from accounts.views.mailboxes import find, listed
-from domains import addresses, lifecycle
+from domains import addresses, lifecycle, routing
 from domains.forms import AliasForm, Destinations, DomainForm, NewAliasForm, NewDomainForm
 from domains.lifecycle import Destination
 from domains.models import Alias, Domain
@@ -61,7 +65,7 @@ def domain_aliases(request, name):
     return render(
         request,
         "domains/domain_aliases.html",
-        _head(request, found) | {"aliases": grouped(found.aliases, request.GET)},
+        _head(request, found) | {"aliases": grouped(found.aliases, request.GET), "chips": CHIPS},
     )
 
 
@@ -72,7 +76,7 @@ def domain_edit(request, name):
         try:
             tell(
                 request,
-                lambda: lifecycle.change_domain(found, form.changes, by=by(request)),
+                lambda: lifecycle.change_domain(found, form.changes, by=by(request), compare=form.compare),
                 _("%s is saved.") % found,
                 _("Mail programs that are connected notice it within the hour."),
             )
@@ -128,21 +132,45 @@ def _head(request, found: Domain) -> dict:
 @require_safe
 def aliases(request):
     access.staff(request.user)
+    rows, to = access.aliases(request.user), request.GET.get("to", "")
+    if to:
+        rows = rows.filter(destination=to)
     return render(
-        request, "domains/aliases.html", {"aliases": grouped(access.aliases(request.user), request.GET)}
+        request, "domains/aliases.html", {"aliases": grouped(rows, request.GET), "chips": CHIPS, "to": to}
     )
 
 
+# What the list can be narrowed to: what an index answers, whatever the number of rows.
+CHIPS = {
+    "": gettext_lazy("All"),
+    "off": gettext_lazy("Switched off"),
+    "ending": gettext_lazy("Ends within a month"),
+}
+
+
 def grouped(rows, asked):
-    """A page of aliases, each with its destinations; two statements, however many rows."""
-    sources = rows.values("source").annotate(total=Count("id"), on=Count("id", filter=Q(enabled=True)))
-    found = page(sources, "source", asked)
-    destinations = {}
-    for row in Alias.objects.filter(source__in=[row["source"] for row in found]).order_by("destination"):
-        destinations.setdefault(row.source, []).append(row)
+    """A page of aliases by address, each with its destinations and what becomes of their mail; three statements, and
+    three more for each step of the longest chain, however many rows."""
+    now = timezone.now()
+    if asked.get("show") == "off":
+        rows = rows.filter(enabled=False)
+    elif asked.get("show") == "ending":
+        rows = rows.filter(expires__gt=now, expires__lt=now + timedelta(days=31))
+    found = page(rows.values("source").distinct(), "source", asked)
+    sources = [row["source"] for row in found]
+    of_source = {}
+    for row in Alias.objects.filter(source__in=sources).order_by("destination"):
+        of_source.setdefault(row.source, []).append(row)
+    boxes = set(Mailbox.objects.filter(email__in=sources, enabled=True).values_list("email", flat=True))
+    routing.mark(of_source)
     for row in found:
-        row["destinations"] = destinations.get(row["source"], [])[:5]
-        row["more"] = row["total"] - len(row["destinations"])
+        rows_of = of_source.get(row["source"], [])
+        row["state"] = routing.state(rows_of, row["source"] in boxes)
+        row["destinations"] = rows_of[:5]
+        row["more"] = len(rows_of) - 5
+        if row["source"] in boxes and any(to.is_alive for to in rows_of):
+            own = any(to.destination == row["source"] and to.is_alive for to in rows_of)
+            row["shadow"] = "as_well" if own else "instead"
     return found
 
 
@@ -154,12 +182,7 @@ def alias_new(request, name):
     destinations = Destinations.of(request.POST or None)
     if _is_save(request) and form.is_valid() and destinations.is_valid():
         access.source_of_alias(request.user, form.source)
-        if Alias.objects.filter(source=form.source).exists():
-            form.add_error(
-                "local",
-                _("%s is an alias already. Open it to add destinations.") % addresses.to_unicode(form.source),
-            )
-        elif _save(request, form, destinations, form.source):
+        if _save(request, form, destinations, form.source):
             return redirect("domains:alias", form.source)
     return render(
         request, "domains/alias_new.html", {"form": form, "destinations": destinations, "domain": found}
@@ -170,18 +193,19 @@ def alias(request, source):
     rows = access.alias(request.user, source, to=To.SEE if request.method in ("GET", "HEAD") else To.CHANGE)
     source, found = rows[0].source, rows[0].domain
     shadowed = Mailbox.objects.filter(email=source).select_related("usage").first()
-    others = [row for row in rows if row.destination != source]
-    shadow = AliasForm.AS_WELL if len(others) < len(rows) else AliasForm.INSTEAD
-    form = AliasForm(request.POST or None, mailbox=shadowed, initial={"shadow": shadow})
-    destinations = Destinations.of(request.POST or None, others)
-    _mark_outside(destinations, others)
-    if (
-        _is_save(request)
-        and form.is_valid()
-        and destinations.is_valid()
-        and _save(request, form, destinations, source)
-    ):
-        return redirect("domains:domain_aliases", found.name)
+    there = lifecycle.destinations_of(source)
+    others = [to for to in there if to.address != source]
+    shadow = AS_WELL if len(others) < len(there) else INSTEAD
+    form = AliasForm(
+        request.POST or None, mailbox=shadowed, source=source, row=there, initial={"shadow": shadow}
+    )
+    destinations = Destinations.of(request.POST or None, others, catch_all=source.startswith("@"))
+    if _is_save(request) and form.is_valid() and destinations.is_valid():
+        if _save(request, form, destinations, source):
+            return redirect("domains:domain_aliases", found.name)
+        if form.merged is not None:
+            destinations = Destinations.of(None, form.merged, catch_all=source.startswith("@"))
+    pages = _mark(request.user, rows, destinations)
     return render(
         request,
         "domains/alias.html",
@@ -191,6 +215,9 @@ def alias(request, source):
             "domain": found,
             "source": source,
             "rows": rows,
+            "pages": pages,
+            "senders": {to.address for to in there if to.send_as},
+            "state": routing.state(rows, bool(shadowed and shadowed.enabled)),
             "shadowed": shadowed,
             "may_change": access.may_change_alias(request.user, source),
         },
@@ -202,7 +229,7 @@ def alias_delete(request, source):
     form = ReasonForm(request.POST if request.method == "POST" else None)
     if request.method == "POST":
         try:
-            lifecycle.save_alias(rows[0].source, [], by=by(request))
+            lifecycle.save_alias(rows[0].source, [], by=by(request), told=access.told(request.user))
         except ValidationError as error:
             form.take(error)
         else:
@@ -222,12 +249,16 @@ def alias_delete(request, source):
     return render(request, "domains/alias_delete.html", context)
 
 
-def _mark_outside(destinations, rows: list[Alias]) -> None:
-    """Tell the form of each saved row whether its destination leaves this server."""
-    domain_of = {row: addresses.split(row.destination)[1] for row in rows}
-    ours = set(Domain.objects.filter(name__in=domain_of.values()).values_list("name", flat=True))
-    for form, row in zip(destinations.initial_forms, rows, strict=False):
-        form.outside = domain_of[row] not in ours
+def _mark(actor: Mailbox, rows: list[Alias], destinations) -> set[str]:
+    """Tell the rows of an alias, and the form of each, what becomes of the mail; which of them have a page to link."""
+    routing.mark({row.source: rows for row in rows}, every=True)
+    addresses_of = [row.destination for row in rows]
+    pages = set(access.mailboxes(actor).filter(email__in=addresses_of).values_list("email", flat=True))
+    of_address = {addresses.to_unicode(row.destination): row for row in rows}
+    for form in destinations:
+        if row := of_address.get(form["address"].value()):
+            form.mark, form.page = row.mark, row.destination if row.destination in pages else None
+    return pages
 
 
 def _is_save(request) -> bool:
@@ -245,12 +276,20 @@ def _save(request, form, destinations, source: str) -> bool:
     """Save what the forms hold; a refusal goes to the form. An alias without destinations is deleted."""
     chosen = [row.destination() for row in destinations.kept]
     shadow = form.cleaned_data.get("shadow")
-    if shadow == form.AS_WELL and source not in {to.address for to in chosen}:
+    if shadow == AS_WELL and source not in {to.address for to in chosen}:
         chosen.append(Destination(source))
+    form.chosen = {to.address: to for to in chosen}
     try:
         if not chosen and not Alias.objects.filter(source=source).exists():
             raise ValidationError(_("An alias needs a destination: where shall its mail go?"))
-        lifecycle.save_alias(source, chosen, by=by(request), instead_of_mailbox=shadow == form.INSTEAD)
+        lifecycle.save_alias(
+            source,
+            chosen,
+            by=by(request),
+            instead_of_mailbox=shadow == INSTEAD,
+            compare=form.compare,
+            told=access.told(request.user, [source, *form.chosen]),
+        )
     except ValidationError as error:
         form.take(error)
         return False

@@ -17,6 +17,9 @@ log = logging.getLogger(__name__)
 
 def not_found(request, exception=None):
     if isinstance(exception, access.OutOfReach) and request.method == "POST":
+        for name in request.resolver_match.kwargs.values():
+            if gone := access.deleted(request.user, str(name)):
+                return _page(request, "404.html", HttpResponseNotFound, gone=gone)
         _audit_refusal(request)
     return _page(request, "404.html", HttpResponseNotFound)
 

@@ -1,5 +1,7 @@
 """How values look on the pages: template tags and filters, known to every template."""
 
+from datetime import timedelta
+
 from django import template
 from django.conf import settings
 from django.templatetags.static import static
@@ -69,6 +71,13 @@ def when(value):
         date_format(local, "DATETIME_FORMAT"),
         text,
     )
+
+
+@register.filter
+def last_day(value) -> str:
+    """The day that ends at a moment: “3 December”, with the year if it is another one."""
+    day = timezone.localtime(value - timedelta(seconds=1)).date()
+    return date_format(day, "MONTH_DAY_FORMAT" if day.year == timezone.localdate().year else "DATE_FORMAT")
 
 
 @register.inclusion_tag("quota.html")

@@ -1,15 +1,16 @@
 from django import forms
 from django.core.exceptions import ValidationError
+from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from accounts import passwords
+from accounts import lifecycle, passwords
 from accounts.models import Mailbox
 from domains import addresses, quota
-from mailpanel.forms import PanelForm, Password, Switch, Text
+from mailpanel.forms import EditForm, Password, Switch, Text
 
 
-class MailboxForm(PanelForm):
+class MailboxForm(EditForm):
     """What may be edited of a mailbox; the address never changes."""
 
     name = Text(
@@ -34,14 +35,8 @@ class MailboxForm(PanelForm):
 
     def __init__(self, *args, mailbox: Mailbox, **kwargs):
         self.mailbox = mailbox
-        kwargs["initial"] = {
-            name: getattr(mailbox, name) for name in self.base_fields if hasattr(mailbox, name)
-        }
-        super().__init__(*args, **kwargs)
-
-    @property
-    def changes(self) -> dict:
-        return {name: self.cleaned_data[name] for name in self.changed_data}
+        about = ("mailbox", mailbox.email) if mailbox.pk else None
+        super().__init__(*args, row=mailbox, about=about, **kwargs)
 
 
 class NewMailboxForm(MailboxForm):
@@ -69,8 +64,23 @@ class NewMailboxForm(MailboxForm):
     anew = forms.BooleanField(
         label=gettext_lazy("Make it anew, and erase the mail that its former owner left"), required=False
     )
-    field_order = ["name", "local", "anew", "quota", "how", "password"]
+    beside_alias = forms.ChoiceField(
+        label=gettext_lazy("There is an alias with this address. Who gets the mail?"),
+        required=False,
+        widget=forms.RadioSelect,
+        choices=[
+            (lifecycle.AS_WELL, gettext_lazy("The mailbox and the destinations of the alias")),
+            (lifecycle.INSTEAD, gettext_lazy("Only the destinations of the alias; the mailbox stays empty")),
+        ],
+    )
+    field_order = ["name", "local", "beside_alias", "anew", "quota", "how", "password"]
     in_trash = False
+    is_alias = False
+
+    @property
+    def taken(self) -> str:
+        """The page of the alias that has the address."""
+        return reverse("domains:alias", args=[self.cleaned_data["local"]]) if self.is_alias else ""
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
@@ -102,7 +112,8 @@ class NewMailboxForm(MailboxForm):
 
     def take(self, error: ValidationError) -> None:
         if hasattr(error, "error_dict") and "email" in error.error_dict:
-            self.in_trash = any(each.code == "in_trash" for each in error.error_dict["email"])
+            codes = {each.code for each in error.error_dict["email"]}
+            self.in_trash, self.is_alias = "in_trash" in codes, "alias" in codes
             error = ValidationError({"local": error.error_dict["email"]})
         super().take(error)
 

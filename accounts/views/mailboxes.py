@@ -4,14 +4,16 @@ from django.core.exceptions import ValidationError
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from django.views.decorators.debug import sensitive_post_parameters
-from django.views.decorators.http import require_POST, require_safe
+from django.views.decorators.http import require_safe
 
 from accounts import access, lifecycle, passwords
 from accounts.access import To
 from accounts.forms.mailboxes import MailboxForm, NewMailboxForm
 from accounts.models import Audit, LastLogin, Mailbox
 from accounts.views import by, tell
+from domains import reach
 from domains.models import Alias
 from mailpanel.forms import ReasonForm
 from mailpanel.paging import page
@@ -51,7 +53,7 @@ def mailbox(request, email):
     return render(
         request,
         "accounts/mailbox.html",
-        card(found)
+        card(found, request.user)
         | {
             "may_change": access.may(request.user, To.CHANGE, found),
             "may_reset": access.may(request.user, To.RESET, found),
@@ -59,17 +61,18 @@ def mailbox(request, email):
     )
 
 
-def card(found: Mailbox) -> dict:
+def card(found: Mailbox, actor: Mailbox) -> dict:
     """What the page of one mailbox shows."""
+    own = list(Alias.objects.filter(source=found.email))
     return {
         "mailbox": found,
         "used": used(found),
         "last_sign_ins": found.last_sign_ins[:5],
-        "aliases": Alias.objects.filter(destination=found.email)[:20],
-        "shadow": Alias.objects.filter(source=found.email).exists(),
+        "shadow": any(row.is_alive for row in own),
+        "keeps_copy": any(row.is_alive and row.destination == found.email for row in own),
         "roles": found.roles.select_related("domain"),
         "changes": Audit.objects.filter(name=found.email)[:8],
-    }
+    } | reach.pointers(found, actor)
 
 
 def used(found: Mailbox):
@@ -87,7 +90,11 @@ def mailbox_new(request, name):
             tell(
                 request,
                 lambda: lifecycle.open_mailbox(
-                    made, form.password, by=by(request), anew=form.cleaned_data["anew"]
+                    made,
+                    form.password,
+                    by=by(request),
+                    anew=form.cleaned_data["anew"],
+                    beside_alias=form.cleaned_data["beside_alias"],
                 ),
                 _("%s is there and receives mail.") % made,
                 _(
@@ -113,35 +120,49 @@ def mailbox_edit(request, email):
     form = MailboxForm(request.POST or None, mailbox=found)
     if request.method == "POST" and form.is_valid():
         try:
-            _change(request, found, form.changes)
+            _change(request, found, form.changes, form.compare)
         except ValidationError as error:
             form.take(error)
         else:
             return redirect("accounts:mailbox", found.email)
-    return render(request, "accounts/mailbox_edit.html", {"form": form, "mailbox": found})
+    context = {"form": form, "mailbox": found, "ending": reach.refused_without(found, request.user)}
+    return render(request, "accounts/mailbox_edit.html", context)
 
 
-@require_POST
+# What the buttons beside the state do, and how it is told when somebody else was faster.
+STATES = {
+    "on": ("enabled", True, gettext_lazy("%s is switched on already.")),
+    "off": ("enabled", False, gettext_lazy("%s is switched off already.")),
+    "sign-in": ("can_login", True, gettext_lazy("%s may sign in already.")),
+    "no-sign-in": ("can_login", False, gettext_lazy("%s has no sign-in already.")),
+}
+
+
 def mailbox_state(request, email):
-    """The buttons beside the state: on, off, sign-in or none."""
+    """The buttons beside the state: on, off, sign-in or none. GET asks before switching off, with what follows."""
     found = access.mailbox(request.user, email, to=To.CHANGE)
-    changes = {
-        "on": {"enabled": True},
-        "off": {"enabled": False},
-        "sign-in": {"can_login": True},
-        "no-sign-in": {"can_login": False},
-    }.get(request.POST.get("state"), {})
-    try:
-        _change(request, found, changes)
-    except ValidationError as error:
-        messages.error(request, " ".join(error.messages))
+    if request.method != "POST":
+        context = {"mailbox": found, "ending": reach.refused_without(found, request.user)}
+        return render(request, "accounts/mailbox_state.html", context)
+    if wanted := STATES.get(request.POST.get("state")):
+        field, value, already = wanted
+
+        def compare(now: Mailbox):
+            if getattr(now, field) == value:
+                raise ValidationError(already % now, code="already")
+
+        try:
+            _change(request, found, {field: value}, compare)
+        except ValidationError as error:
+            add = messages.warning if getattr(error, "code", "") == "already" else messages.error
+            add(request, " ".join(error.messages))
     return redirect("accounts:mailbox", found.email)
 
 
-def _change(request, found: Mailbox, changes: dict) -> None:
+def _change(request, found: Mailbox, changes: dict, compare) -> None:
     tell(
         request,
-        lambda: lifecycle.change_mailbox(found, changes, by=by(request)),
+        lambda: lifecycle.change_mailbox(found, changes, by=by(request), compare=compare),
         _("%s is saved.") % found,
         _("Mail programs that are connected notice it within the hour."),
     )
@@ -183,19 +204,23 @@ def mailbox_delete(request, email):
         else:
             return redirect("domains:domain", found.domain_id)
     return render(
-        request, "accounts/mailbox_delete.html", {"form": form, "mailbox": found} | _what_hangs_on(found)
+        request,
+        "accounts/mailbox_delete.html",
+        {"form": form, "mailbox": found} | _what_hangs_on(found, request.user),
     )
 
 
-def _what_hangs_on(found: Mailbox) -> dict:
+def _what_hangs_on(found: Mailbox, actor: Mailbox) -> dict:
     """What goes with a mailbox, and what breaks elsewhere."""
     leading = Alias.objects.filter(destination=found.email)
     sources = list(leading.values_list("source", flat=True)[:200])
     others = Alias.objects.filter(source__in=sources).exclude(destination=found.email)
+    ending = sorted(set(sources) - set(others.values_list("source", flat=True)))
     return {
         "used": used(found),
         "app_passwords": found.app_passwords.count(),
         "roles": list(found.roles.select_related("domain")),
         "losing": leading.count(),
-        "ending": sorted(set(sources) - set(others.values_list("source", flat=True))),
+        "senders": found.senders.count(),
+        "ending": reach.scoped(ending, actor),
     }

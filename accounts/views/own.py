@@ -17,7 +17,7 @@ from mailpanel.paging import page
 @require_safe
 def home(request):
     if not access.rights(request.user).any:
-        return render(request, "accounts/my.html", {"own": card(request.user)})
+        return render(request, "accounts/my.html", {"own": card(request.user, request.user)})
     found = page(access.domains(request.user).select_related("alias_of"), "name", request.GET, size=20)
     changes = Audit.objects.filter(access.rights(request.user).within("domain"))[:6]
     return render(request, "accounts/home.html", {"domains": found, "changes": changes})

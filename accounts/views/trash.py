@@ -38,7 +38,9 @@ def trash_restore(request, deletion):
     try:
         tell(
             request,
-            lambda: left.extend(lifecycle.bring_back(found.deletion, by=by(request))),
+            lambda: left.extend(
+                lifecycle.bring_back(found.deletion, by=by(request), told=access.told(request.user))
+            ),
             _("%s is back.") % addresses.to_unicode(found.name),
             _("Sign-in may need a minute."),
         )

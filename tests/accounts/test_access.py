@@ -36,9 +36,9 @@ accounts:mailbox           chief@a.example   | 302 404 200 200 200 | 302 405 405
 accounts:mailbox_edit      user2@a.example   | 302 404 403 200 200 | 302 404 403 200 200
 accounts:mailbox_edit      user1@b.example   | 302 404 404 404 200 | 302 404 404 404 200
 accounts:mailbox_edit      chief@a.example   | 302 404 403 403 200 | 302 404 403 403 200
-accounts:mailbox_state     user2@a.example   | 302 405 405 405 405 | 302 404 403 302 302
-accounts:mailbox_state     user1@b.example   | 302 405 405 405 405 | 302 404 404 404 302
-accounts:mailbox_state     chief@a.example   | 302 405 405 405 405 | 302 404 403 403 302
+accounts:mailbox_state     user2@a.example   | 302 404 403 200 200 | 302 404 403 302 302
+accounts:mailbox_state     user1@b.example   | 302 404 404 404 200 | 302 404 404 404 302
+accounts:mailbox_state     chief@a.example   | 302 404 403 403 200 | 302 404 403 403 302
 accounts:mailbox_password  user2@a.example   | 302 404 200 200 200 | 302 404 200 200 200
 accounts:mailbox_password  help@a.example    | 302 404 403 200 200 | 302 404 403 200 200
 accounts:mailbox_password  boss@a.example    | 302 404 403 403 200 | 302 404 403 403 200

@@ -102,7 +102,7 @@ def test_add_reads_the_quota(quota, bytes_):
     ("argv", "stdin", "reasons"),
     [
         (["user1@a.example"], "", ["user1@a.example exists already."]),
-        (["info@a.example"], "", ["info@a.example is an alias, whose mail this mailbox would never get."]),
+        (["info@a.example"], "", ["info@a.example is an alias. Say whether the mailbox gets its mail as well. Add --as-well or --instead."]),
         (["x@nowhere.example"], "", ["There is no domain nowhere.example here."]),
         (["x@m.example"], "", ["m.example mirrors a.example"]),
         (["x@r.example"], "", ["Mail for r.example is sent on"]),

@@ -302,7 +302,7 @@ def test_list_costs_the_same_for_many(world, as_, django_assert_num_queries, num
     )
     client, url = as_("root1"), reverse("domains:domain_aliases", args=["hosted.example"])
     client.get(url)  # the first request of a session notes the time
-    with django_assert_num_queries(7):
+    with django_assert_num_queries(11):
         answer = client.get(url)
     assert answer.content.decode().count("<tr>") == min(number, 50) + 1
 
@@ -329,3 +329,118 @@ def test_alias_of_a_mailbox_may_go_though_another_one_leads_there(world):
     save("user1@a.example", "user2@a.example", instead_of_mailbox=True)
     save("user1@a.example")  # info@ leads to user1@, whose mail is simply the mailbox's again
     assert rows("user1@a.example") == set()
+
+
+# --- what becomes of the mail -------------------------------------------------------------------------------
+
+
+def raw(source, *destinations, **columns):
+    """Rows past the rules, such as remain when the world changes after they were saved."""
+    Alias.objects.bulk_create(
+        Alias(source=source, destination=to, domain_id=source.partition("@")[2], **columns)
+        for to in destinations
+    )
+
+
+def listed(client, **query):
+    answer = client.get(reverse("domains:domain_aliases", args=["a.example"]), query)
+    return {row["source"]: row for row in answer.context["aliases"]}, answer.content.decode()
+
+
+def test_list_tells_dead_ends_and_circles(world, as_):
+    soon = timezone.now() + timedelta(days=9)
+    raw("direct@a.example", "disabled@a.example")
+    raw("nobody@a.example", "gone@a.example", "user1@off.example")
+    raw("s1@a.example", "s2@a.example")
+    raw("s2@a.example", "s3+tag@a.example")
+    raw("s3@a.example", "disabled@a.example")
+    raw("c1@a.example", "c2@a.example")
+    raw("c2@a.example", "c1@a.example")
+    raw("to-circle@a.example", "c1@a.example")
+    raw("half@a.example", "disabled@a.example", "user1@a.example")
+    raw("exit@a.example", "exit2@a.example")
+    raw("exit2@a.example", "exit@a.example", "user1@a.example")
+    raw("far@a.example", "x@elsewhere.example")
+    raw("off@a.example", "user1@a.example", enabled=False)
+    raw("past@a.example", "user1@a.example", expires=timezone.now() - timedelta(days=1))
+    raw("soon@a.example", "user1@a.example", expires=soon)
+    raw("user2@a.example", "user1@a.example", "user2@a.example")
+    raw("user9@a.example", "user1@a.example")
+    raw("@a.example", "user1@a.example")
+    rows, text = listed(as_("dadm_a"))
+    assert {source: row["state"] for source, row in rows.items()} == {
+        "direct@a.example": "nowhere", "nobody@a.example": "nowhere", "s1@a.example": "nowhere",
+        "s2@a.example": "nowhere", "s3@a.example": "nowhere", "c1@a.example": "circle", "c2@a.example": "circle",
+        "to-circle@a.example": "circle", "half@a.example": "active", "exit@a.example": "circle",
+        "exit2@a.example": "circle", "far@a.example": "active", "off@a.example": "off", "past@a.example": "expired",
+        "soon@a.example": "active", "user2@a.example": "active", "user9@a.example": "active", "@a.example": "active",
+        "alias1@a.example": "active", "info@a.example": "active",
+    }  # fmt: skip
+    marks = {to.destination: to.mark for to in rows["half@a.example"]["destinations"]}
+    assert (marks["disabled@a.example"].alive, marks["user1@a.example"].alive) == (False, True)
+    assert rows["far@a.example"]["destinations"][0].mark.outside
+    assert (rows["user2@a.example"]["shadow"], rows["user9@a.example"]["shadow"]) == ("as_well", "instead")
+    for words in ("Leads nowhere", "Goes round in a circle", "Outside", "Catch-all", "expired", "until "):
+        assert words in text
+
+
+def test_catch_all_gives_life_and_an_alias_that_exists_does_not(world, as_):
+    raw("lives@a.example", "anything@a.example")
+    raw("dies@a.example", "party@a.example")
+    raw("party@a.example", "user1@a.example", enabled=False)
+    raw("@a.example", "user1@a.example")
+    rows, _text = listed(as_("dadm_a"))
+    assert (rows["lives@a.example"]["state"], rows["dies@a.example"]["state"]) == ("active", "nowhere")
+
+
+def test_alias_of_dead_ends_leaves_its_mail_to_the_mailbox(world, as_):
+    raw("user9@a.example", "disabled@a.example")
+    rows, _text = listed(as_("dadm_a"))
+    assert rows["user9@a.example"]["state"] == "active"
+
+
+def test_chips(world, as_):
+    raw("off@a.example", "user1@a.example", enabled=False)
+    raw("off@b.example", "user1@b.example", enabled=False)
+    raw("soon@a.example", "user1@a.example", expires=timezone.now() + timedelta(days=9))
+    raw("later@a.example", "user1@a.example", expires=timezone.now() + timedelta(days=90))
+    raw("past@a.example", "user1@a.example", expires=timezone.now() - timedelta(days=9))
+    client = as_("dadm_a")
+    assert set(listed(client, show="off")[0]) == {"off@a.example"}
+    assert set(listed(client, show="ending")[0]) == {"soon@a.example"}
+    answer = client.get(reverse("domains:aliases"), {"show": "off"})
+    assert [row["source"] for row in answer.context["aliases"]] == ["off@a.example"]
+    answer = client.get(reverse("domains:aliases"), {"to": "user2@a.example"})
+    assert [row["source"] for row in answer.context["aliases"]] == ["info@a.example"]
+    assert (
+        "off@b.example"
+        not in client.get(reverse("domains:aliases"), {"to": "user1@b.example"}).content.decode()
+    )
+
+
+@pytest.mark.parametrize("number", [1, 300])
+def test_marks_cost_the_same_for_many(world, django_assert_num_queries, number):
+    raw("middle@a.example", "user1@a.example")
+    sources = [f"n{i}@a.example" for i in range(number)]
+    for source in sources:
+        raw(source, "middle@a.example")
+    with django_assert_num_queries(9):  # three for each of the steps
+        assert all(mark.alive for mark in routing.Routes().marks(sources).values())
+
+
+def test_marks_are_bounded(world, django_assert_max_num_queries):
+    chain = [f"l{i}@a.example" for i in range(60)]
+    for one, other in pairwise(chain):
+        raw(one, other)
+    with django_assert_max_num_queries(3 * routing.MARKED_STEPS):
+        assert routing.Routes().marks(chain[:1])[chain[0]].alive  # it may be: nobody looked further
+
+
+def test_alias_page_marks_each_destination_and_links_mailboxes(world, as_):
+    raw("mixed@a.example", "disabled@a.example", "user1@a.example", "user1@b.example", "x@elsewhere.example")
+    for role in ("dadm_a", "help_a"):
+        text = as_(role).get(reverse("domains:alias", args=["mixed@a.example"])).content.decode()
+        assert "Leads nowhere" in text
+        assert "Outside" in text
+        assert reverse("accounts:mailbox", args=["user1@a.example"]) in text
+        assert reverse("accounts:mailbox", args=["user1@b.example"]) not in text

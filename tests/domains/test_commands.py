@@ -202,7 +202,14 @@ def test_alias_add_makes_a_catch_all():
     assert made == {
         "source": "@a.example",
         "destinations": [
-            {"address": "user1@a.example", "enabled": True, "expires": None, "alive": True, "comment": ""}
+            {
+                "address": "user1@a.example",
+                "enabled": True,
+                "expires": None,
+                "alive": True,
+                "comment": "",
+                "send_as": False,
+            }
         ],
     }
 

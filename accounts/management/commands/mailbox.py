@@ -78,6 +78,22 @@ class Command(NounCommand):
                 action="store_true",
                 help="though it is in the trash: erase the mail that is left there",
             )
+            beside = parser.add_mutually_exclusive_group()
+            beside.add_argument(
+                "--as-well",
+                dest="beside_alias",
+                action="store_const",
+                const=lifecycle.AS_WELL,
+                default="",
+                help="though it is an alias: the mailbox gets the mail, too",
+            )
+            beside.add_argument(
+                "--instead",
+                dest="beside_alias",
+                action="store_const",
+                const=lifecycle.INSTEAD,
+                help="though it is an alias, whose destinations alone go on to get the mail",
+            )
 
     def do_list(self, domain, search, as_json, **options):
         """List mailboxes."""
@@ -105,7 +121,7 @@ class Command(NounCommand):
         else:
             self.tell_facts(facts(mailbox))
 
-    def do_add(self, named, as_json, password_stdin, generate, anew, **options):
+    def do_add(self, named, as_json, password_stdin, generate, anew, beside_alias, **options):
         """Make a mailbox."""
         email = addresses.parse_mailbox(named)
         domain = find_domain(addresses.split(email)[1])
@@ -113,13 +129,17 @@ class Command(NounCommand):
         validate(mailbox)
         password = new_password(mailbox, password_stdin, generate)
         try:
-            lifecycle.open_mailbox(mailbox, password, by=self.by, anew=anew)
+            lifecycle.open_mailbox(mailbox, password, by=self.by, anew=anew, beside_alias=beside_alias)
         except DaemonError as error:
             self.stderr.write(
                 f"Warning: it is made, but what its former owner left is not erased, so nobody may sign in yet: {error} "
                 "Delete it and make it again when Dovecot runs.",
                 self.style.WARNING,
             )
+        except ValidationError as error:
+            if "alias" not in {one.code for one in getattr(error, "error_dict", {}).get("email", ())}:
+                raise
+            raise ValidationError(f"{error.messages[0]} Add --as-well or --instead.") from error
         self.saved(f"{mailbox} is there.", mailbox, generate and password, as_json)
 
     def do_set(self, named, as_json, password_stdin, generate, **options):

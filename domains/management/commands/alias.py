@@ -3,9 +3,9 @@ from itertools import groupby
 from operator import attrgetter
 
 from django.core.exceptions import ValidationError
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 
-from accounts.models import Mailbox
+from accounts.models import Mailbox, Sender
 from domains import addresses, lifecycle
 from domains.forms import LastDay
 from domains.lifecycle import Destination
@@ -26,6 +26,13 @@ class Command(NounCommand):
         Switch("enabled", "--enable", "--disable", "these destinations get the mail", "they do not"),
         Column("comment", "--comment", "TEXT", "for people to read"),
         Column("expires", "--expires", "YYYY-MM-DD", "the last day; '' for none", LAST_DAY.clean),
+        Switch(
+            "send_as",
+            "--send-as",
+            "--no-send-as",
+            "these destinations, which are mailboxes here, may send as the alias",
+            "they may not",
+        ),
     )
 
     def add_options(self, verb, parser):
@@ -55,9 +62,10 @@ class Command(NounCommand):
         if domain is not None:
             rows = rows.filter(domain=find_domain(domain))
         if as_json:
+            granted = senders(Sender.objects.all())
             self.tell_json(
                 [
-                    described(source, list(of_source))
+                    described(source, list(of_source), granted)
                     for source, of_source in groupby(rows, attrgetter("source"))
                 ]
             )
@@ -69,7 +77,7 @@ class Command(NounCommand):
         source = addresses.parse_alias_source(named)
         rows = rows_of(source)
         if as_json:
-            self.tell_json(described(source, rows))
+            self.tell_json(described(source, rows, senders_of(source)))
         else:
             self.tell_rows(rows)
             if Mailbox.objects.filter(email=source).exists():
@@ -103,7 +111,10 @@ class Command(NounCommand):
         def edit(now: list[Destination]) -> list[Destination]:
             known = {to.address: to for to in existing(source, now)}
             chosen = [known.get(address, Destination(address)) for address in wanted or known]
-            return with_mailbox([replace(to, **columns) for to in chosen], source, as_well, instead)
+            # of the own address nothing is to be said: it may send as itself
+            own = {key: value for key, value in columns.items() if key != "send_as"}
+            changed = [replace(to, **(own if to.address == source else columns)) for to in chosen]
+            return with_mailbox(changed, source, as_well, instead)
 
         self.save(source, edit, instead, as_json)
 
@@ -134,16 +145,17 @@ class Command(NounCommand):
                 raise
             raise ValidationError(f"{error.messages[0]} Add --as-well or --instead.") from error
         rows = list(Alias.objects.filter(source=source))
-        self.done(as_json, described(source, rows), summary(source, rows))
+        self.done(as_json, described(source, rows, senders_of(source)), summary(source, rows))
 
     def tell_rows(self, rows) -> None:
+        granted = senders(Sender.objects.all())
         self.tell_table(
             ("ALIAS", "DESTINATION", "STATE", "COMMENT"),
             (
                 (
                     addresses.to_unicode(row.source),
                     addresses.to_unicode(row.destination),
-                    state(row),
+                    state(row) + ("; may send as it" if (row.source, row.destination) in granted else ""),
                     row.comment,
                 )
                 for row in rows
@@ -183,7 +195,16 @@ def rows_of(source: str) -> list[Alias]:
     return existing(source, list(Alias.objects.filter(source=source)))
 
 
-def described(source: str, rows: list[Alias]) -> dict:
+def senders(rows: QuerySet) -> set[tuple[str, str]]:
+    """Each alias with a mailbox that may send as it."""
+    return set(rows.values_list("address", "mailbox__email"))
+
+
+def senders_of(source: str) -> set[tuple[str, str]]:
+    return senders(Sender.objects.filter(address=source))
+
+
+def described(source: str, rows: list[Alias], granted: set[tuple[str, str]]) -> dict:
     """The JSON of an alias: addresses as stored; an alias without destinations is none."""
     return {
         "source": source,
@@ -194,6 +215,7 @@ def described(source: str, rows: list[Alias]) -> dict:
                 "expires": row.expires,
                 "alive": row.is_alive,
                 "comment": row.comment,
+                "send_as": (row.source, row.destination) in granted,
             }
             for row in rows
         ],
