@@ -80,7 +80,7 @@ class NewMailboxForm(MailboxForm):
     @property
     def taken(self) -> str:
         """The page of the alias that has the address."""
-        return reverse("domains:alias", args=[self.cleaned_data["local"]]) if self.is_alias else ""
+        return reverse("domains:alias", args=[self.email]) if self.is_alias else ""
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
@@ -93,6 +93,7 @@ class NewMailboxForm(MailboxForm):
         if at and typed and typed_domain.lower() in (domain.name, str(domain)):
             local = typed
         email = addresses.parse_mailbox(f"{local.strip(' ')}@{domain.name}")
+        self.email = email
         if Mailbox.objects.filter(email=email).exists():
             raise ValidationError(_("%s exists already.") % addresses.to_unicode(email))
         return email

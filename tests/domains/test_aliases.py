@@ -350,7 +350,7 @@ def listed(client, **query):
 def test_list_tells_dead_ends_and_circles(world, as_):
     soon = timezone.now() + timedelta(days=9)
     raw("direct@a.example", "disabled@a.example")
-    raw("nobody@a.example", "gone@a.example", "user1@off.example")
+    raw("nobody@a.example", "gone@b.example", "user1@off.example")
     raw("s1@a.example", "s2@a.example")
     raw("s2@a.example", "s3+tag@a.example")
     raw("s3@a.example", "disabled@a.example")
