@@ -263,6 +263,9 @@ class AliasForm(EditForm):
         }
 
     def compare(self, row: list[Destination]) -> None:
+        if self.opened and not row:
+            told = _("%s was deleted meanwhile.") % addresses.to_unicode(self.source)
+            raise ValidationError(told, code="gone")
         self.there = {to.address: to for to in row}
         super().compare(row)
 
