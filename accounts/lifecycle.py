@@ -73,14 +73,10 @@ def _insert(mailbox: Mailbox, by: audit.By, can_login: bool, anew: bool, beside_
 def _keep_a_copy(mailbox: Mailbox, by: audit.By) -> None:
     """The address itself among the destinations of its alias."""
     own = {"source": mailbox.email, "destination": mailbox.email, "domain_id": mailbox.domain_id}
-    row, made = Alias.objects.get_or_create(**own)
-    if made:
+    if Alias.objects.update_or_create(**own, defaults={"enabled": True, "expires": None})[1]:
         Domain.objects.all().reserve(mailbox.domain_id, aliases=1)
-    elif not row.is_alive:
-        row.enabled, row.expires = True, None
-        row.save()
-    after = {mailbox.email: {"enabled": True}}
-    audit.record(by, "change", "alias", mailbox.email, domain=mailbox.domain_id, after=after)
+    told = {mailbox.email: {"enabled": True}}
+    audit.record(by, "change", "alias", mailbox.email, domain=mailbox.domain_id, after=told)
 
 
 @retried_on_deadlock
@@ -117,6 +113,7 @@ def change_mailbox(
         dovecot.forget([before.email])
 
 
+@retried_on_deadlock
 def set_password(
     mailbox: Mailbox, password: str, *, by: audit.By, must_change: bool = False, reason: str = ""
 ) -> None:
@@ -126,16 +123,11 @@ def set_password(
     """
     mailbox.set_password(password)
     mailbox.must_change_password = must_change
-    _write_password(mailbox, by, reason)
+    with transaction.atomic():
+        held(mailbox)
+        mailbox.save(update_fields=["password", "password_changed", "must_change_password", "modified"])
+        audit.record(by, "password", "mailbox", mailbox.email, domain=mailbox.domain_id, reason=reason)
     dovecot.forget([mailbox.email])
-
-
-@retried_on_deadlock
-@transaction.atomic
-def _write_password(mailbox: Mailbox, by: audit.By, reason: str) -> None:
-    held(mailbox)
-    mailbox.save(update_fields=["password", "password_changed", "must_change_password", "modified"])
-    audit.record(by, "password", "mailbox", mailbox.email, domain=mailbox.domain_id, reason=reason)
 
 
 @retried_on_deadlock

@@ -4,22 +4,21 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('domains', '0001_tables'),
+        ("domains", "0001_tables"),
     ]
 
     operations = [
         migrations.AddIndex(
-            model_name='alias',
-            index=models.Index(fields=['enabled', 'source'], name='alias_off'),
+            model_name="alias",
+            index=models.Index(fields=["enabled", "source"], name="alias_off"),
         ),
         migrations.AddIndex(
-            model_name='alias',
-            index=models.Index(fields=['domain', 'enabled', 'source'], name='alias_domain_off'),
+            model_name="alias",
+            index=models.Index(fields=["domain", "enabled", "source"], name="alias_domain_off"),
         ),
         migrations.AddIndex(
-            model_name='alias',
-            index=models.Index(fields=['expires', 'source'], name='alias_expires'),
+            model_name="alias",
+            index=models.Index(fields=["expires", "source"], name="alias_expires"),
         ),
     ]

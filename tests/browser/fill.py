@@ -18,7 +18,7 @@ from django.db import connection  # noqa: E402
 from django.utils import timezone  # noqa: E402
 
 from accounts import audit, lifecycle  # noqa: E402
-from accounts.models import Audit, Mailbox, Role  # noqa: E402
+from accounts.models import Audit, Mailbox, Role, Sender  # noqa: E402
 from domains import addresses  # noqa: E402
 from domains.lifecycle import Destination, open_domain, save_alias  # noqa: E402
 from domains.models import Alias, Domain  # noqa: E402
@@ -225,6 +225,15 @@ def _aliases():
         row("trade-fair@a.example", "user1@a.example", expires=now + timedelta(days=40)),
         row("internship@a.example", "user1@a.example", expires=now - timedelta(days=20)),
         row("party@a.example", "user1@a.example", enabled=False),
+        # what was fine when it was saved: dead ends, a circle, and an alias of an alias
+        row("archive@a.example", "disabled@a.example", comment="Until the move"),
+        row("archive-of-the-archive@a.example", "archive@a.example"),
+        row("ring@a.example", "ring-2@a.example"),
+        row("ring-2@a.example", "ring@a.example"),
+        row("half@a.example", "disabled@a.example"),
+        row("half@a.example", "user1@a.example"),
+        row("fair-stand@a.example", "trade-fair@a.example"),
+        row("elsewhere@b.example", "user1@a.example"),
         row(f"info@{IDN}", f"lea.brandt@{IDN}"),
         row(f"orders@{IDN}", "orders+shop@outside.example", comment="The warehouse of the wholesaler"),
     ]
@@ -236,6 +245,12 @@ def _aliases():
         row("everybody@a.example", f"lea.brandt@{IDN}", expires=now + timedelta(days=90)),
     ]
     Alias.objects.bulk_create(rows)
+    for mailbox, address in (
+        ("user1", "trade-fair@a.example"),
+        ("user1", "elsewhere@b.example"),
+        ("help_a", "user1@a.example"),
+    ):
+        Sender.objects.create(mailbox=people.find(mailbox), address=address)
 
 
 def _trash():

@@ -51,6 +51,19 @@ def _typed(page: Page):
     page.get_by_label("Type one").check()
 
 
+def _faster(name: str, theirs: str, mine: str) -> Callable[[Page], None]:
+    """Somebody else, in another window, saves first."""
+
+    def then(page: Page):
+        other = page.context.new_page()
+        other.goto(page.url)
+        fill(**{name: theirs})(other)
+        other.close()
+        fill(**{name: mine})(page)
+
+    return then
+
+
 def _menu(page: Page):
     page.locator(".account summary").click()
 
@@ -91,12 +104,15 @@ PAGES = [
     Shown("accounts:mailbox_edit", "dadm_a", "/mailboxes/user1@a.example/edit/"),
     Shown("accounts:mailbox_edit", "dadm_a", "/mailboxes/user1@a.example/edit/", "refused", fill(quota="5 GG")),
     Shown("accounts:mailbox_edit", "dadm_a", "/mailboxes/given@a.example/edit/", "saved", fill(quota="2 GB")),
+    Shown("accounts:mailbox_edit", "dadm_a", "/mailboxes/user2@a.example/edit/", "conflict", _faster("name", "Anna", "Änne")),
     Shown("accounts:mailbox_edit", "help_a", "/mailboxes/user1@a.example/edit/", "not allowed", status=403),
     Shown("accounts:mailbox_password", "help_a", "/mailboxes/user1@a.example/password/"),
     Shown("accounts:mailbox_password", "help_a", "/mailboxes/user2@a.example/password/", "shown once", fill(reason="Asked")),
     Shown("accounts:mailbox_password", "root1", "/mailboxes/user1_b@b.example/password/", "not found", status=404),
     Shown("accounts:mailbox_delete", "dadm_a", "/mailboxes/user1@a.example/delete/"),
     Shown("accounts:mailbox_delete", "dadm_a", "/mailboxes/user9@a.example/delete/", "no alias"),
+    Shown("accounts:mailbox_state", "dadm_a", "/mailboxes/user1@a.example/state/"),
+    Shown("accounts:mailbox_state", "dadm_a", "/mailboxes/given@a.example/state/", "no alias"),
     Shown("accounts:trash", "dadm_a", "/trash/"),
     Shown("accounts:trash", "postmaster@example.test", "/trash/", empty=True),
     Shown("domains:domains", "dadm_a", "/domains/"),
@@ -129,14 +145,21 @@ PAGES = [
     Shown("domains:domain_aliases", "dadm_a", f"{A}aliases/"),
     Shown("domains:domain_aliases", "dadm_a", "/domains/empty.example/aliases/", "empty"),
     Shown("domains:domain_aliases", "root1", "/domains/a-mirror.example/aliases/", "mirror"),
+    Shown("domains:domain_aliases", "dadm_a", f"{A}aliases/?show=off", "switched off"),
+    Shown("domains:domain_aliases", "dadm_a", "/domains/empty.example/aliases/?show=ending", "none ends"),
+    Shown("domains:mailbox_new", "dadm_a", f"{A}mailboxes/new/", "alias", fill(local="info")),
     Shown("domains:alias_new", "dadm_a", f"{A}aliases/new/"),
     Shown("domains:alias_new", "dadm_a", f"{A}aliases/new/", "refused", fill(**{"to-0-address": "not an address"})),
     Shown("domains:alias_new", "dadm_a", f"{A}aliases/new/", "shadow", fill(local="user1", **{"to-0-address": "help@a.example"})),
     Shown("domains:aliases", "help_a", "/aliases/"),
     Shown("domains:aliases", "root1", "/aliases/"),
+    Shown("domains:aliases", "dadm_a", "/aliases/?to=user1@a.example", "that lead to one"),
     Shown("domains:aliases", "postmaster@example.test", "/aliases/", empty=True),
     Shown("domains:alias", "dadm_a", "/aliases/everybody@a.example/"),
     Shown("domains:alias", "dadm_a", "/aliases/everybody@a.example/", "one more", _one_more),
+    Shown("domains:alias", "dadm_a", "/aliases/half@a.example/", "dead end"),
+    Shown("domains:alias", "dadm_a", "/aliases/ring@a.example/", "circle"),
+    Shown("domains:alias", "dadm_a", "/aliases/trade-fair@a.example/", "conflict", _faster("to-0-comment", "Hall 3", "Hall 4")),
     Shown("domains:alias", "dadm_a", "/aliases/@a.example/", "catch-all"),
     Shown("domains:alias", "dadm_a", "/aliases/user2@a.example/", "as well"),
     Shown("domains:alias", "help_a", "/aliases/everybody@a.example/"),

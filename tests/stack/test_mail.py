@@ -4,7 +4,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from accounts import audit
+from accounts.lifecycle import change_mailbox
 from accounts.models import LastLogin, Mailbox, MailboxUsage, Sender
+from domains.lifecycle import Destination, save_alias
 from domains.models import Alias, Domain
 from mailpanel.daemons import dovecot
 from tests.stack.mail import Line, eventually
@@ -12,6 +15,7 @@ from tests.stack.private import quick_hash
 
 PASSWORD = "seven quiet herons"
 ANNA, BEN = "anna@mail.test", "ben@mail.test"
+BY = audit.By("root1@mail.test")
 
 
 @pytest.fixture(scope="module")
@@ -198,6 +202,32 @@ def test_sender_addresses_of_others(mail, sender):
         assert client.mail(sender)[0] == 553
         client.rset()
         assert client.mail(ANNA)[0] == 250
+
+
+def test_switch_of_an_alias_lets_its_mailbox_send_as_it(mail, private):
+    desk = "desk@mail.test"
+    save_alias(desk, [Destination(ANNA, send_as=True), Destination(BEN)], by=BY)
+    assert private.postmap("sender_logins", desk) == {desk: ANNA}
+    subject = mail.deliver(BEN, sender=desk, client=mail.submission(ANNA, PASSWORD))
+    assert mail.arrives(subject, BEN, PASSWORD)
+    with mail.submission(BEN, PASSWORD) as client:
+        assert client.mail(desk)[0] == 553
+    save_alias(desk, [Destination(ANNA), Destination(BEN)], by=BY)
+    with mail.submission(ANNA, PASSWORD) as client:
+        assert client.mail(desk)[0] == 553
+
+
+def test_alias_over_two_steps_to_a_mailbox_that_is_switched_off_later(mail):
+    Mailbox.objects.create(email="later@mail.test", domain_id="mail.test", quota=100_000)
+    for source, to in (("step2@mail.test", "later@mail.test"), ("step1@mail.test", "step2@mail.test")):
+        save_alias(source, [Destination(to)], by=BY)
+    assert mail.rcpt("step1@mail.test") == 250
+    change_mailbox(Mailbox.objects.get(email="later@mail.test"), {"enabled": False}, by=BY)
+    assert [mail.rcpt(to) for to in ("step1@mail.test", "step2@mail.test", "later@mail.test")] == [
+        550,
+        550,
+        550,
+    ]
 
 
 def test_refusals_hold_for_our_own_people_too(mail):

@@ -1,6 +1,7 @@
 """The SQL contract: what each rendered map answers, asked as Postfix asks, on the migrated tables of this database."""
 
 import itertools
+import random
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -169,6 +170,37 @@ def test_circle_is_refused_and_not_deferred_for_days(private):
         "b@circle.test",
         "self@circle.test",
     }
+
+
+def test_the_list_marks_what_the_door_refuses(private):
+    """Aliases at random: chains, circles, tags, catch-alls, mirrors, mailboxes and aliases that are off."""
+    chance = random.Random("marks")
+    sources = []
+    for number in range(12):
+        home, mirror = f"r{number}.test", f"r{number}-mirror.test"
+        domain(home)
+        domain(mirror, alias_of_id=home)
+        names = [f"n{i}" for i in range(8)]
+        for name in chance.sample(names, 3):
+            mailbox(f"{name}@{home}", enabled=chance.random() < 0.4)
+        for name in chance.sample(names, 6):
+            ends = (
+                [f"{to}@{home}" for to in names]
+                + [f"{to}+tag@{home}" for to in names]
+                + [f"n1@{mirror}", f"x@{home}"]
+            )
+            alias(
+                f"{name}@{home}",
+                *chance.sample(ends, chance.choice([1, 1, 2])),
+                enabled=chance.random() < 0.85,
+            )
+            sources.append(f"{name}@{home}")
+        if chance.random() < 0.3:
+            alias(f"@{home}", f"n0@{home}")
+    refused = private.postmap("refused", *sources)
+    marks = Routes().marks(sources)
+    assert 10 < len(refused) < len(sources) - 10
+    assert {source for source in sources if not marks[source].alive} == set(refused)
 
 
 def test_alias_that_keeps_a_copy(private):
