@@ -311,6 +311,7 @@ class Alias(models.Model):
             models.Index(name="alias_off", fields=["enabled", "source"]),
             models.Index(name="alias_domain_off", fields=["domain", "enabled", "source"]),
             models.Index(name="alias_expires", fields=["expires", "source"]),
+            models.Index(name="alias_domain_expires", fields=["domain", "expires", "source"]),
         ]
 
     def __str__(self):
