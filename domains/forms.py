@@ -203,7 +203,9 @@ class BaseDestinations(forms.BaseFormSet):
         """
         if data is not None and data.get("do") == "add":
             data = data.copy()
-            data["to-TOTAL_FORMS"] = str(min(int(data.get("to-TOTAL_FORMS") or 0) + 1, 1000))
+            number = int(data.get("to-TOTAL_FORMS") or 0)
+            data["to-TOTAL_FORMS"] = str(min(number + 1, 1000))
+            data[f"to-{number}-enabled"] = "on"
         initial = [
             {
                 "enabled": to.enabled,

@@ -130,22 +130,24 @@ class Routes:
 
 
 def mark(of_source: dict[str, list[Alias]], *, every: bool = False) -> None:
-    """Give each row of these aliases its `mark`: of those that are switched off or expired None, and of a long list
-    that has not to be shown in full (`every`) the first twenty alone."""
+    """Give each row of these aliases its `mark`; in a long list that has not to be shown in full (`every`), only to the
+    first. What is switched off or expired leads nowhere anyway, so of that is told alone whether it is outside."""
     chosen = [
         row
         for rows in of_source.values()
-        for row in ([row for row in rows if row.is_alive][: None if every else MARKED_ROWS])
+        for number, row in enumerate(sorted(rows, key=lambda row: not row.is_alive))
+        if every or number < MARKED_ROWS or row in rows[:5]
     ]
     marks = Routes().marks(row.destination for row in chosen)
     for rows in of_source.values():
         for row in rows:
             row.mark = None
     for row in chosen:
-        own = marks[row.destination]
-        if row.destination == row.source:  # keeps a copy, if there is a mailbox
-            own = Mark(alive=own.box, circle=not own.box, box=own.box)
-        row.mark = own
+        row.mark = marks[row.destination]
+        if not row.is_alive:
+            row.mark = Mark(alive=True, outside=row.mark.outside)
+        elif row.destination == row.source:  # keeps a copy, if there is a mailbox
+            row.mark = Mark(alive=row.mark.box, circle=not row.mark.box, box=row.mark.box)
 
 
 def state(rows: list[Alias], box: bool) -> str:

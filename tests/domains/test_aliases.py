@@ -273,6 +273,7 @@ def test_one_more_row_saves_nothing(world, as_):
     answer = as_("dadm_a").post(url, form("user1@a.example", "half typed", initial=1) | {"do": "add"})
     assert answer.status_code == 200
     assert len(answer.context["destinations"].forms) == 3
+    assert answer.context["destinations"].forms[-1]["enabled"].value()
     assert "half typed" in answer.content.decode()
     assert rows("info@a.example") == {"user1@a.example", "user2@a.example"}
 
