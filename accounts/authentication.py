@@ -16,7 +16,7 @@ from django.contrib.auth.backends import BaseBackend
 from django.core import signing
 from django.core.exceptions import ValidationError
 from django.db import transaction
-from django.db.models import Q, Sum
+from django.db.models import Max, Q, Sum
 from django.shortcuts import redirect
 from django.utils import timezone
 from django.utils.cache import add_never_cache_headers
@@ -154,39 +154,31 @@ def remember_device(response, mailbox: Mailbox) -> None:
 
 @dataclass(frozen=True)
 class Pause:
-    """Sign-in that is refused for a while, and after what."""
+    """Sign-in that is refused until then, and after what."""
 
     failures: int
     until: datetime
-    address: str = ""  # whence they came; empty for a device on which the owner has signed in before
-    codes: bool = False  # wrong codes of the second factor, which count wherever they come from
+    address: str = (
+        ""  # whence the wrong passwords came; empty for wrong codes, which count wherever they come from
+    )
 
 
 def pauses(mailbox: Mailbox) -> list[Pause]:
-    """What keeps this person from signing in for now, each with its end; the same counting as in get_failures."""
+    """What keeps this person from signing in for now: wrong passwords by their addresses, five at most, and wrong codes."""
     lasts = timedelta(minutes=settings.MAILPANEL_SIGNIN_PAUSE_MINUTES)
-    now, sources = timezone.now(), {}
-    for attempt in AccessAttempt.objects.filter(
-        username=mailbox.email, attempt_time__gte=now - lasts
-    ).order_by("attempt_time"):
-        sources.setdefault(("address", attempt.ip_address or ""), []).append(attempt)
-        if attempt.user_agent.startswith("device "):
-            sources.setdefault(("device", attempt.user_agent), []).append(attempt)
-    found = []
-    for (kind, name), attempts in sources.items():
-        failures = left = sum(attempt.failures_since_start for attempt in attempts)
-        if failures < settings.AXES_FAILURE_LIMIT:
-            continue
-        for attempt in attempts:  # it ends when enough of them are too old to count
-            left -= attempt.failures_since_start
-            if left < settings.AXES_FAILURE_LIMIT:
-                break
-        found.append(Pause(failures, attempt.attempt_time + lasts, name if kind == "address" else ""))
+    sources = (
+        AccessAttempt.objects.filter(username=mailbox.email, attempt_time__gte=timezone.now() - lasts)
+        .values_list("ip_address")
+        .annotate(failures=Sum("failures_since_start"), last=Max("attempt_time"))
+        .filter(failures__gte=settings.AXES_FAILURE_LIMIT)
+        .order_by("-last")
+    )
+    found = [Pause(failures, last + lasts, address or "?") for address, failures, last in sources[:5]]
     factor = second_factor.of(mailbox)
     if factor and factor.throttling_failure_count >= second_factor.ALARM:
         allowed, why = factor.verify_is_allowed()
         if not allowed:
-            found.append(Pause(why["failure_count"], why["locked_until"], codes=True))
+            found.append(Pause(why["failure_count"], why["locked_until"]))
     return found
 
 

@@ -35,13 +35,18 @@ def second_factor(request):
 @sensitive_post_parameters("current", "code")
 def second_factor_set_up(request):
     """First the password, then the key with a code of it. The key of before stays in force until that code."""
-    if nonce := _enrolling(request):
+    if nonce := _enrolling(request) or (_has_just_signed_in(request) and _begin(request)):
         return _confirm(request, nonce)
     form = BothFactorsForm(request.POST or None, request=request)
-    if _has_just_signed_in(request) or (request.method == "POST" and form.is_valid()):
-        request.session[ENROLMENT] = [secrets.token_urlsafe(32), int(time.time())]
+    if request.method == "POST" and form.is_valid():
+        _begin(request)
         return redirect("accounts:second_factor_set_up")
     return render(request, "accounts/second_factor_begin.html", {"form": form})
+
+
+def _begin(request) -> str:
+    request.session[ENROLMENT] = [secrets.token_urlsafe(32), int(time.time())]
+    return request.session[ENROLMENT][0]
 
 
 def _enrolling(request) -> str | None:
