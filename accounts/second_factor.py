@@ -171,7 +171,7 @@ def set_up(mailbox: Mailbox, key: str, typed: str, *, by: audit.By) -> list[str]
     """
     step = _step_of(key, typed)
     if step is None:
-        raise ValidationError(wrong())
+        raise ValidationError({"code": wrong()})
     with transaction.atomic():
         held(mailbox)
         SecondFactor.objects.filter(user=mailbox).delete()

@@ -67,7 +67,7 @@ def _confirm(request, nonce: str):
         try:
             codes = factor.set_up(request.user, key, form.cleaned_data["code"], by=by(request))
         except ValidationError as error:
-            form.add_error("code", error)
+            form.take(error)
         else:
             del request.session[ENROLMENT]
             update_session_auth_hash(request, request.user)

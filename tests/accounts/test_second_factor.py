@@ -283,7 +283,7 @@ def test_own_page_in_words(has_one):
     told = has_one.get(PAGE).content.decode()
     assert "10 of 10 left" in told
     assert "IMAP, POP3 and SMTP go on with the password" in told
-    RecoveryCode.objects.filter(pk__in=RecoveryCode.objects.values("pk")[:8]).delete()
+    RecoveryCode.objects.filter(pk__in=[row.pk for row in RecoveryCode.objects.all()[:8]]).delete()
     assert "2 recovery codes are left." in has_one.get(PAGE).content.decode()
     assert "On" in has_one.get("/").content.decode()
 
@@ -475,7 +475,7 @@ def test_by_command(world):
     assert not is_in(owner)
     row = Audit.objects.get()
     assert (row.actor.partition(":")[0], row.action) == ("shell", "factor_clear")
-    assert "Second factor  off" in re.sub("  +", "  ", shell("mailbox", "show", "root1@c.example").out)
+    assert "Second factor" not in shell("mailbox", "show", "root1@c.example").out
     assert "has no second factor" in refused("mailbox", "set", "root1@c.example", "--clear-second-factor")
 
 

@@ -288,7 +288,7 @@ def facts(mailbox: Mailbox) -> dict:
 
 def codes_left(mailbox: Mailbox) -> str:
     if second_factor.of(mailbox) is None:
-        return "off"
+        return ""
     return f"on, {mailbox.recovery_codes.count()} of {second_factor.RECOVERY_CODES} recovery codes left"
 
 
