@@ -46,7 +46,7 @@ class SecondStepForm(PanelForm):
 class FirstCodeForm(PanelForm):
     """The code that shows that the app has the key."""
 
-    code = Text(label=gettext_lazy("The six digits that the app shows now"), max_length=100, attrs=_DIGITS)
+    code = Text(label=gettext_lazy("Six digits from the app"), max_length=100, attrs=_DIGITS)
 
 
 class BothFactorsForm(CurrentPasswordForm):
