@@ -322,6 +322,7 @@ def test_only_the_way_there_is_open(world, client, settings):
         "accounts:password_strength",
         "accounts:sign_out",
         "theme",
+        "language",
         "accounts:sign_in",
     }
     open_now |= {"accounts:second_factor_set_up", "accounts:second_step", "accounts:trash_restore"}
