@@ -154,13 +154,12 @@ def remember_device(response, mailbox: Mailbox) -> None:
 
 @dataclass(frozen=True)
 class Pause:
-    """Sign-in that is refused until then, and after what."""
+    """Sign-in that is refused until then, after so many wrong passwords from an address; or, where that is empty, after
+    wrong codes, which count wherever they come from."""
 
     failures: int
     until: datetime
-    address: str = (
-        ""  # whence the wrong passwords came; empty for wrong codes, which count wherever they come from
-    )
+    address: str = ""
 
 
 def pauses(mailbox: Mailbox) -> list[Pause]:
