@@ -586,7 +586,7 @@ def test_delete_page_names_it(world, as_):
 
 
 @pytest.mark.parametrize("number", [1, 300])
-@pytest.mark.parametrize(("path", "statements"), [(PAGE, 4), ("/mailboxes/user1@a.example/", 12), ("/", 9)])
+@pytest.mark.parametrize(("path", "statements"), [(PAGE, 4), ("/mailboxes/user1@a.example/", 19), ("/", 16)])
 def test_statements_of_a_page(world, as_, django_assert_num_queries, number, path, statements):
     """However many recovery codes, wrong passwords and entries of the log."""
     give("user1")
