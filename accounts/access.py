@@ -140,7 +140,7 @@ def mailbox(actor: Mailbox, email: str, *, to: To) -> Mailbox:
     found = (
         mailboxes(actor)
         .filter(email=_key(addresses.parse_mailbox, email))
-        .select_related("domain", "usage")
+        .select_related("domain", "usage", "second_factor")
         .first()
     )
     if found is None:

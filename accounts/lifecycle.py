@@ -14,7 +14,7 @@ from django.db.models import Model, Q, QuerySet
 from django.utils.translation import gettext as _
 
 from accounts import audit, passwords, trash
-from accounts.models import AppPassword, Mailbox, Role, Sender, Trash
+from accounts.models import AppPassword, Mailbox, RecoveryCode, Role, SecondFactor, Sender, Trash
 from domains import addresses, routing
 from domains.models import VIRTUAL, Alias, Domain
 from mailpanel.daemons import dovecot
@@ -132,8 +132,8 @@ def set_password(
 
 @retried_on_deadlock
 def close_mailbox(mailbox: Mailbox, *, by: audit.By, reason: str = "") -> None:
-    """Move a mailbox to the trash with all that hangs on it: app passwords, senders, roles, and the alias rows of
-    every domain that lead to it, since mail that is accepted for them could only bounce."""
+    """Move a mailbox to the trash with all that hangs on it: app passwords, second factor, senders, roles, and the alias rows
+    of every domain that lead to it, since mail that is accepted for them could only bounce."""
     with keeping_a_server_admin():
         # as it is now: a quota that changed meanwhile, or a second deletion, would leave the counters wrong
         mailbox = held(mailbox)
@@ -194,7 +194,8 @@ def bring_back(
         _bring_back_mailboxes(_of(rows, Mailbox), emails)
         left = _bring_back_aliases(_of(rows, Alias), told)
         left += _bring_back_senders(rows, told)
-        trash.put_back(AppPassword, _of(rows, AppPassword))
+        for model in (AppPassword, SecondFactor, RecoveryCode):
+            trash.put_back(model, _of(rows, model))
         domains = Domain.objects.values("name")
         trash.put_back(Role, _of(rows, Role).filter(Q(domain="") | Q(domain__in=domains)))
         if _of(rows, Role).exists():
@@ -341,6 +342,8 @@ def _trash_mailboxes(rows: QuerySet, *, by: audit.By, deletion: uuid.UUID) -> No
     ids = rows.values("pk")
     _trash_what_leads_to(rows.values("email"), **within)
     trash.move(AppPassword.objects.filter(mailbox__in=ids), name="label", domain="''", **within)
+    trash.move(SecondFactor.objects.filter(user__in=ids), name="''", domain="''", **within)
+    trash.move(RecoveryCode.objects.filter(mailbox__in=ids), name="''", domain="''", **within)
     for senders in (Q(mailbox__in=ids), Q(address__in=rows.values("email"))):
         trash.move(Sender.objects.filter(senders), name="address", domain="''", **within)
     trash.move(Role.objects.filter(mailbox__in=ids), name="kind", domain="COALESCE(domain, '')", **within)

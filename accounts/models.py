@@ -11,6 +11,7 @@ from django.db.models.functions import Now
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
+from django_otp.models import Device, ThrottlingMixin
 
 from accounts import passwords
 from domains import addresses
@@ -45,6 +46,9 @@ class Mailbox(AbstractBaseUser):
     )
     language = models.CharField(
         gettext_lazy("language"), max_length=10, blank=True, default="", db_default=""
+    )
+    sessions_ended = models.PositiveIntegerField(
+        default=0, db_default=0, editable=False, help_text="how often all sessions were ended on purpose"
     )
     created = models.DateTimeField(auto_now_add=True, db_default=Now())
     modified = models.DateTimeField(auto_now=True, db_default=Now())
@@ -102,6 +106,12 @@ class Mailbox(AbstractBaseUser):
     def has_usable_password(self) -> bool:
         return self.password != passwords.UNUSABLE
 
+    def get_session_auth_hash(self) -> str:
+        """What a session is bound to. It changes with the password and with the counter, which only goes up: a session
+        from before a second factor does not come to life again when that is taken off."""
+        of_password = super().get_session_auth_hash()
+        return f"{of_password}.{self.sessions_ended}" if self.sessions_ended else of_password
+
 
 class Sender(models.Model):
     """A mailbox may send as this address, beyond its own."""
@@ -136,6 +146,51 @@ class AppPassword(models.Model):
     class Meta:
         db_table = "app_password"
         constraints = [Check(name="app_password_form", condition=HASHED)]
+
+
+class SecondFactor(ThrottlingMixin, Device):
+    """The authenticator app of a mailbox (TOTP, RFC 6238: SHA-1, six digits, 30 seconds).
+
+    django-otp's device and its throttle, without its plugins: their tables have no database defaults, keep recovery
+    codes in clear and take one code from two requests at the same moment. There is a row only once a code has confirmed
+    it. The key is hexadecimal, as django-otp has it.
+    """
+
+    user = models.OneToOneField(
+        Mailbox, models.DO_NOTHING, db_column="mailbox_id", related_name="second_factor"
+    )
+    name = confirmed = None
+    key = models.CharField(max_length=80)
+    last_t = models.BigIntegerField(
+        default=-1, db_default=-1, help_text="the step of the last code taken; no earlier one is taken again"
+    )
+    throttling_failure_timestamp = models.DateTimeField(null=True, blank=True)
+    throttling_failure_count = models.PositiveIntegerField(default=0, db_default=0)
+    created = models.DateTimeField(auto_now_add=True, db_default=Now())
+    last_used = models.DateTimeField(null=True, blank=True)
+
+    objects = models.Manager()
+
+    class Meta:
+        db_table = "second_factor"
+
+    def __str__(self):
+        return f"second factor of {self.user_id}"
+
+    def get_throttle_factor(self) -> int:
+        """The first wrong code costs a second, and each one more twice as much as the one before."""
+        return 1
+
+
+class RecoveryCode(models.Model):
+    """Instead of a code of the app, once. Only a hash is kept: 80 random bits need no slow one."""
+
+    mailbox = models.ForeignKey(Mailbox, models.DO_NOTHING, db_index=False, related_name="recovery_codes")
+    hash = models.CharField(max_length=64)
+
+    class Meta:
+        db_table = "recovery_code"
+        constraints = [models.UniqueConstraint(name="recovery_code_once", fields=["mailbox", "hash"])]
 
 
 class Role(models.Model):
@@ -202,6 +257,13 @@ _ACTIONS = {
     ("change", "mailbox"): gettext_lazy("changed the mailbox"),
     ("password", "mailbox"): gettext_lazy("set a new password for"),
     ("delete", "mailbox"): gettext_lazy("deleted the mailbox"),
+    ("factor_on", "mailbox"): gettext_lazy("set up the second factor of"),
+    ("factor_off", "mailbox"): gettext_lazy("took off the second factor of"),
+    ("factor_clear", "mailbox"): gettext_lazy("cleared the second factor of"),
+    ("new_codes", "mailbox"): gettext_lazy("made new recovery codes for"),
+    ("used_code", "mailbox"): gettext_lazy("used a recovery code of"),
+    ("wrong_codes", "mailbox"): gettext_lazy("knew the password and typed five wrong codes for"),
+    ("unlock", "mailbox"): gettext_lazy("ended the pause after wrong passwords for"),
     ("create", "alias"): gettext_lazy("made the alias"),
     ("change", "alias"): gettext_lazy("changed the alias"),
     ("delete", "alias"): gettext_lazy("deleted the alias"),

@@ -1,18 +1,29 @@
 from django.urls import path
 
-from accounts.views import mailboxes, own, session, trash
+from accounts.views import mailboxes, own, second_factor, session, trash
 
 app_name = "accounts"
 urlpatterns = [
     path("sign-in/", session.sign_in, name="sign_in"),
+    path("sign-in/second-factor/", session.second_step, name="second_step"),
     path("sign-out/", session.sign_out, name="sign_out"),
     path("password/", own.password, name="password"),
     path("password/strength/", own.password_strength, name="password_strength"),
+    path("second-factor/", second_factor.second_factor, name="second_factor"),
+    path("second-factor/set-up/", second_factor.second_factor_set_up, name="second_factor_set_up"),
+    path("second-factor/recovery-codes/", second_factor.second_factor_codes, name="second_factor_codes"),
+    path("second-factor/off/", second_factor.second_factor_off, name="second_factor_off"),
     path("mailboxes/", mailboxes.mailboxes, name="mailboxes"),
     path("mailboxes/<str:email>/", mailboxes.mailbox, name="mailbox"),
     path("mailboxes/<str:email>/edit/", mailboxes.mailbox_edit, name="mailbox_edit"),
     path("mailboxes/<str:email>/state/", mailboxes.mailbox_state, name="mailbox_state"),
     path("mailboxes/<str:email>/password/", mailboxes.mailbox_password, name="mailbox_password"),
+    path(
+        "mailboxes/<str:email>/second-factor/",
+        second_factor.mailbox_second_factor,
+        name="mailbox_second_factor",
+    ),
+    path("mailboxes/<str:email>/unlock/", mailboxes.mailbox_unlock, name="mailbox_unlock"),
     path("mailboxes/<str:email>/delete/", mailboxes.mailbox_delete, name="mailbox_delete"),
     path("trash/", trash.trash, name="trash"),
     path("trash/<uuid:deletion>/restore/", trash.trash_restore, name="trash_restore"),

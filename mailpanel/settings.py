@@ -144,6 +144,14 @@ try:
         "MAILPANEL_STAFF_SESSION_HOURS", 10, validate=validate.Range(1, 720)
     )
 
+    # Who must have a second factor to use the panel, and how long a device may be remembered after one (0: never).
+    MAILPANEL_SECOND_FACTOR = env.str(
+        "MAILPANEL_SECOND_FACTOR", "optional", validate=validate.OneOf(["optional", "staff", "everyone"])
+    )
+    MAILPANEL_SECOND_FACTOR_DEVICE_DAYS = env.int(
+        "MAILPANEL_SECOND_FACTOR_DEVICE_DAYS", 30, validate=validate.Range(0, 365)
+    )
+
     # How long what was deleted can be brought back.
     MAILPANEL_TRASH_DAYS = env.int("MAILPANEL_TRASH_DAYS", 30, validate=validate.Range(1, 3650))
     MAILPANEL_TIME_ZONE = env.str("MAILPANEL_TIME_ZONE", "UTC")
@@ -284,6 +292,8 @@ AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False
 AXES_CLIENT_IP_CALLABLE = "accounts.authentication.throttled_address"
 AXES_LOCKOUT_CALLABLE = "accounts.views.session.paused"
 AXES_DISABLE_ACCESS_LOG = True
+# It keeps what was posted with a wrong password, and hides of that only `password` and these.
+AXES_SENSITIVE_PARAMETERS = ["username", "ip_address", "current", "new", "code"]
 AXES_VERBOSE = False
 
 # --- the wire -----------------------------------------------------------------------------------------------

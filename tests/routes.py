@@ -7,6 +7,10 @@ from django.urls import reverse
 
 ROUTES = {
     "login": "accounts:sign_in",
+    "2fa": "accounts:second_step",
+    "2fa_disable": "accounts:second_factor_off",
+    "helpdesk_2fa_reset": "accounts:mailbox_second_factor",
+    "helpdesk_unlock": "accounts:mailbox_unlock",
     "password_change": "accounts:password",
     "profile": "home",
     "mailbox_list": "accounts:mailboxes",
@@ -22,9 +26,6 @@ ROUTES = {
     "domain_edit": "domains:domain_edit",
 }
 WITHOUT_A_PAGE = {
-    "2fa": "the second factor comes with the pages of all roles",
-    "2fa_disable": "the second factor comes with the pages of all roles",
-    "helpdesk_2fa_reset": "the second factor comes with the pages of all roles",
     "reset": "a forgotten password is reset by the helpdesk; recovery addresses come later",
     "dashboard": "the status page comes with its probes",
     "health": "the status page comes with its probes",
@@ -33,7 +34,6 @@ WITHOUT_A_PAGE = {
     "mailbox_bulk": "bulk actions come with the pages of all roles",
     "admin_add": "roles are granted by command until their page comes",
     "admin_edit": "roles are granted by command until their page comes",
-    "helpdesk_unlock": "a pause after wrong passwords ends by itself; its button comes with the pages of all roles",
     "export_mailboxes": "exports come with the pages of all roles",
 }
 

@@ -21,6 +21,7 @@ LAYERS = [
     r"accounts\.(audit|trash|access)|mailpanel\.(forms|checks|apps|formatting)|mailpanel\.stack(?!\.run).*|.*\.migrations\..*|domains\.routing",
     r"accounts\.lifecycle|domains\.reach",
     r"domains\.lifecycle",
+    r"accounts\.second_factor",
     r"accounts\.authentication",
     r".*\.forms(\..*)?",
     r"mailpanel\.errors|mailpanel\.stack\.run|.*\.views(\..*)?|.*\.management.*",

@@ -67,5 +67,5 @@ def test_translations_keep_what_is_filled_in(code):
 @pytest.mark.parametrize("code", LANGUAGES)
 def test_what_is_compiled_is_what_is_written(code):
     compiled = polib.mofile(str(LOCALE / code / "LC_MESSAGES" / "django.mo"))
-    written = {e.msgid: texts(e)[1] for e in catalogue(code)}
-    assert {e.msgid: texts(e)[1] for e in compiled} == written
+    written = {(e.msgctxt, e.msgid): texts(e)[1] for e in catalogue(code)}
+    assert {(e.msgctxt, e.msgid): texts(e)[1] for e in compiled} == written

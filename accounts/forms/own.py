@@ -45,16 +45,14 @@ class SignInForm(PanelForm, AuthenticationForm):
             return typed[:255]
 
 
-class PasswordForm(PanelForm):
-    """The own password: the current one, then the new one under the policy."""
+class CurrentPasswordForm(PanelForm):
+    """What is asked again before something that a session alone may not do."""
 
     current = Password(label=gettext_lazy("Current password"), autocomplete="current-password")
-    new = Password(label=gettext_lazy("New password"), autocomplete="new-password")
 
     def __init__(self, *args, request, **kwargs):
         super().__init__(*args, **kwargs)
         self.request, self.mailbox = request, request.user
-        self.fields["new"].widget.attrs |= {"aria-describedby": "strength rules"}
 
     def clean_current(self) -> str:
         """By the same road as a sign-in, so that guessing here is throttled with the guesses there."""
@@ -62,6 +60,16 @@ class PasswordForm(PanelForm):
         if authenticate(self.request, username=self.mailbox.email, password=current) is None:
             raise ValidationError(_("This is not your current password."))
         return current
+
+
+class PasswordForm(CurrentPasswordForm):
+    """The own password: the current one, then the new one under the policy."""
+
+    new = Password(label=gettext_lazy("New password"), autocomplete="new-password")
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.fields["new"].widget.attrs |= {"aria-describedby": "strength rules"}
 
     def clean_new(self) -> str:
         new = self.cleaned_data["new"]

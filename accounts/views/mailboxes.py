@@ -6,9 +6,9 @@ from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.debug import sensitive_post_parameters
-from django.views.decorators.http import require_safe
+from django.views.decorators.http import require_POST, require_safe
 
-from accounts import access, lifecycle, passwords
+from accounts import access, authentication, lifecycle, passwords, second_factor
 from accounts.access import To
 from accounts.forms.mailboxes import MailboxForm, NewMailboxForm
 from accounts.models import Audit, LastLogin, Mailbox
@@ -55,6 +55,7 @@ def mailbox(request, email):
         "accounts/mailbox.html",
         card(found, request.user)
         | {
+            "pauses": authentication.pauses(found),
             "may_change": access.may(request.user, To.CHANGE, found),
             "may_reset": access.may(request.user, To.RESET, found),
         },
@@ -67,6 +68,7 @@ def card(found: Mailbox, actor: Mailbox) -> dict:
     return {
         "mailbox": found,
         "used": used(found),
+        "recovery_codes": second_factor.of(found) and found.recovery_codes.count(),
         "last_sign_ins": found.last_sign_ins[:5],
         "shadow": any(row.is_alive for row in own),
         "keeps_copy": any(row.is_alive and row.destination == found.email for row in own),
@@ -185,6 +187,14 @@ def mailbox_password(request, email):
         else:
             return _show_once(request, found, new)
     return render(request, "accounts/mailbox_password.html", {"form": form, "mailbox": found})
+
+
+@require_POST
+def mailbox_unlock(request, email):
+    found = access.mailbox(request.user, email, to=To.RESET)
+    authentication.unlock(found, by=by(request))
+    messages.success(request, _("The pause is over. %s can sign in again.") % found)
+    return redirect("accounts:mailbox", found.email)
 
 
 def mailbox_delete(request, email):

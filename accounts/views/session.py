@@ -1,14 +1,17 @@
 from axes.helpers import get_cool_off
 from django.conf import settings
-from django.contrib.auth import login, logout
+from django.contrib import messages
+from django.contrib.auth import logout
 from django.contrib.auth.decorators import login_not_required
 from django.shortcuts import redirect, render, resolve_url
 from django.utils.http import url_has_allowed_host_and_scheme
+from django.utils.translation import gettext as _
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_POST
 
-from accounts.authentication import remember_device
+from accounts import authentication, second_factor
 from accounts.forms.own import SignInForm
+from accounts.forms.second_factor import SecondStepForm
 from accounts.models import Mailbox
 
 
@@ -20,15 +23,47 @@ def sign_in(request):
         target = ""  # only a path of our own
     if request.user.is_authenticated:
         return redirect(target or "home")
+    if request.method != "POST" and authentication.halfway(request):
+        return redirect("accounts:second_step")
     form = SignInForm(request, request.POST or None)
     if request.method == "POST" and form.is_valid():
-        login(request, form.get_user())
-        response = redirect(target or "home")
-        remember_device(response, request.user)
-        if request.user.language in dict(settings.LANGUAGES):
-            speak(response, request.user.language)
-        return response
+        person = form.get_user()
+        if second_factor.of(person) and not authentication.is_trusted(request, person):
+            authentication.stop_halfway(request, person, target)
+            return redirect("accounts:second_step")
+        return _enter(request, person, target)
     return render(request, "accounts/sign_in.html", {"form": form, "next": target})
+
+
+def _enter(request, person: Mailbox, target: str):
+    authentication.enter(request, person)
+    response = redirect(target or "home")
+    authentication.remember_device(response, person)
+    if person.language in dict(settings.LANGUAGES):
+        speak(response, person.language)
+    return response
+
+
+@login_not_required
+@sensitive_post_parameters("code")
+def second_step(request):
+    """The code, of the person whose password was right; nobody is signed in before it."""
+    if not (found := authentication.halfway(request)):
+        if request.method == "POST":
+            messages.warning(
+                request, _("That took too long, or something has changed meanwhile. Sign in again.")
+            )
+        return redirect("accounts:sign_in")
+    person, target = found
+    recovery, days = "recovery" in request.GET, settings.MAILPANEL_SECOND_FACTOR_DEVICE_DAYS
+    form = SecondStepForm(request.POST or None, request=request, mailbox=person, days=days, recovery=recovery)
+    if request.method == "POST" and form.is_valid():
+        response = _enter(request, person, target)
+        if form.cleaned_data.get("trust"):
+            authentication.trust(response, person)
+        return response
+    context = {"form": form, "person": person, "recovery": recovery}
+    return render(request, "accounts/second_step.html", context)
 
 
 @login_not_required
@@ -40,8 +75,10 @@ def paused(request, response, credentials):
     return response
 
 
+@login_not_required
 @require_POST
 def sign_out(request):
+    """Also for somebody who stands between the two factors and is somebody else."""
     logout(request)
     return redirect("accounts:sign_in")
 

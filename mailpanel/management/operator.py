@@ -246,7 +246,7 @@ def find_domain(name: str) -> Domain:
 
 def find_mailbox(address: str) -> Mailbox:
     email = addresses.parse_mailbox(address)
-    found = Mailbox.objects.select_related("domain", "usage").filter(email=email).first()
+    found = Mailbox.objects.select_related("domain", "usage", "second_factor").filter(email=email).first()
     if found is None:
         raise ValidationError(f"There is no mailbox {addresses.to_unicode(email)} here.")
     return found

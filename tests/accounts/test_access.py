@@ -8,11 +8,11 @@ from django.urls import get_resolver, reverse
 
 from accounts import access, audit, lifecycle
 from accounts.access import To
-from accounts.models import Audit, Mailbox, Role, Trash
+from accounts.models import Audit, Mailbox, Role, SecondFactor, Trash
 from domains.lifecycle import save_alias
 from domains.models import Alias, Domain
 from mailpanel.daemons import DaemonError
-from tests.people import find
+from tests.people import PASSWORD, find
 
 ROLES = ["anonymous", "user1", "help_a", "dadm_a", "root1"]
 IN = "user2@a.example"
@@ -25,7 +25,15 @@ home                       -                 | 302 200 200 200 200 | 302 405 405
 theme                      -                 | 405 405 405 405 405 | 302 302 302 302 302
 language                   -                 | 405 405 405 405 405 | 302 302 302 302 302
 accounts:sign_in           -                 | 200 302 302 302 302 | 200 302 302 302 302
-accounts:sign_out          -                 | 302 405 405 405 405 | 302 302 302 302 302
+accounts:second_step       halfway           | 200 200 200 200 200 | 200 200 200 200 200
+accounts:second_step       -                 | 302 302 302 302 302 | 302 302 302 302 302
+accounts:second_factor     -                 | 302 200 200 200 200 | 302 405 405 405 405
+accounts:second_factor_set_up -              | 302 200 200 200 200 | 302 200 200 200 200
+accounts:second_factor_codes has-one         | 302 200 200 200 200 | 302 200 200 200 200
+accounts:second_factor_codes -               | 302 302 302 302 302 | 302 302 302 302 302
+accounts:second_factor_off has-one           | 302 200 200 200 200 | 302 200 200 200 200
+accounts:second_factor_off -                 | 302 302 302 302 302 | 302 302 302 302 302
+accounts:sign_out          -                 | 405 405 405 405 405 | 302 302 302 302 302
 accounts:password          -                 | 302 200 200 200 200 | 302 200 200 200 200
 accounts:password_strength -                 | 302 405 405 405 405 | 302 200 200 200 200
 accounts:mailboxes         -                 | 302 403 200 200 200 | 302 405 405 405 405
@@ -45,6 +53,16 @@ accounts:mailbox_password  boss@a.example    | 302 404 403 403 200 | 302 404 403
 accounts:mailbox_password  both@a.example    | 302 404 403 403 200 | 302 404 403 403 200
 accounts:mailbox_password  user1@b.example   | 302 404 404 404 200 | 302 404 404 404 200
 accounts:mailbox_password  chief@a.example   | 302 404 403 403 200 | 302 404 403 403 200
+accounts:mailbox_second_factor user2@a.example | 302 404 200 200 200 | 302 404 200 200 200
+accounts:mailbox_second_factor help@a.example | 302 404 403 200 200 | 302 404 403 200 200
+accounts:mailbox_second_factor boss@a.example | 302 404 403 403 200 | 302 404 403 403 200
+accounts:mailbox_second_factor user1@b.example | 302 404 404 404 200 | 302 404 404 404 200
+accounts:mailbox_second_factor chief@a.example | 302 404 403 403 200 | 302 404 403 403 200
+accounts:mailbox_unlock    user2@a.example   | 302 405 405 405 405 | 302 404 302 302 302
+accounts:mailbox_unlock    help@a.example    | 302 405 405 405 405 | 302 404 403 302 302
+accounts:mailbox_unlock    boss@a.example    | 302 405 405 405 405 | 302 404 403 403 302
+accounts:mailbox_unlock    user1@b.example   | 302 405 405 405 405 | 302 404 404 404 302
+accounts:mailbox_unlock    chief@a.example   | 302 405 405 405 405 | 302 404 403 403 302
 accounts:mailbox_delete    user2@a.example   | 302 404 403 200 200 | 302 404 403 302 302
 accounts:mailbox_delete    user1@b.example   | 302 404 404 404 200 | 302 404 404 404 302
 accounts:mailbox_delete    chief@a.example   | 302 404 403 403 200 | 302 404 403 403 302
@@ -106,11 +124,21 @@ def test_role_matrix(world, as_, route, on, method, role, status):
     if route == "accounts:trash_restore":
         on = str(deleted(on))
     client = as_(None if role == "anonymous" else role)
-    url = reverse(route, args=[] if on == "-" else [on])
+    if on == "has-one" and role != "anonymous":
+        SecondFactor.objects.create(user=find(role), key="00" * 20)
+    if on == "halfway":
+        stop_halfway(as_(None), "user9" if role == "anonymous" else role)
+    url = reverse(route, args=[] if on in ("-", "has-one", "halfway") else [on])
     answer = client.get(url) if method == "GET" else client.post(url, {})
     assert answer.status_code == status
     if status == 404:
         assert on.encode() not in answer.content
+
+
+def stop_halfway(client, who):
+    """The password was right, and the code is still to come."""
+    SecondFactor.objects.create(user=find(who), key="00" * 20)
+    client.post(reverse("accounts:sign_in"), {"username": find(who).email, "password": PASSWORD})
 
 
 def deleted(what):

@@ -281,6 +281,7 @@ def test_show_tells_a_program_all_that_hangs_on_it(dovecot_wrote):
         "can_login": True,
         "has_password": True,
         "must_change_password": False,
+        "second_factor": False,
         "server_admin": False,
         "language": "",
         "password_changed": None,

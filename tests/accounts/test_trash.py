@@ -9,7 +9,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from accounts import audit, lifecycle, trash
-from accounts.models import AppPassword, Audit, Mailbox, Role, Sender, Trash
+from accounts.models import AppPassword, Audit, Mailbox, RecoveryCode, Role, SecondFactor, Sender, Trash
 from domains.lifecycle import Destination, save_alias
 from domains.models import Alias, Domain
 from mailpanel.daemons import DaemonError
@@ -20,7 +20,7 @@ BY = audit.By("root1@c.example")
 
 
 def everything():
-    models = (Domain, Mailbox, Alias, Sender, AppPassword, Role)
+    models = (Domain, Mailbox, Alias, Sender, AppPassword, SecondFactor, RecoveryCode, Role)
     return {model.__name__: sorted(map(repr, model.objects.values())) for model in models}
 
 

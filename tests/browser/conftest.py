@@ -3,7 +3,7 @@
 import pytest
 from playwright.sync_api import sync_playwright
 
-from tests import people
+from tests import authenticator, people
 from tests.browser.server import Panel
 from tests.environment import ON_MARIADB
 
@@ -82,6 +82,10 @@ def sign_in(page, who: str, password: str = people.PASSWORD):
     page.get_by_label("Password", exact=True).fill(password)
     with page.expect_navigation():
         page.get_by_role("button", name="Sign in").click()
+    if "/second-factor/" in page.url:
+        page.get_by_label("Six digits").fill(authenticator.code())
+        with page.expect_navigation():
+            page.get_by_role("button", name="Go on").click()
 
 
 class Visit:

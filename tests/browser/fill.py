@@ -14,17 +14,19 @@ from django.core.management import call_command
 
 django.setup()
 
+from axes.models import AccessAttempt  # noqa: E402
 from django.db import connection  # noqa: E402
 from django.utils import timezone  # noqa: E402
 
 from accounts import audit, lifecycle  # noqa: E402
-from accounts.models import Audit, Mailbox, Role, Sender  # noqa: E402
+from accounts.models import Audit, Mailbox, RecoveryCode, Role, Sender  # noqa: E402
 from domains import addresses  # noqa: E402
 from domains.lifecycle import Destination, open_domain, save_alias  # noqa: E402
 from domains.models import Alias, Domain  # noqa: E402
 from mailpanel.daemons import DaemonError  # noqa: E402
 from mailpanel.sqlite.base import dovecot_file  # noqa: E402
 from tests import people  # noqa: E402
+from tests.authenticator import give  # noqa: E402
 
 GB = 2**30
 IDN = addresses.parse_domain("bücher-und-mehr.example")
@@ -63,6 +65,7 @@ def full():
     _aliases()
     _use()
     people.recount()
+    _second_factors()
     _trash()
     _audit()
 
@@ -251,6 +254,26 @@ def _aliases():
         ("help_a", "user1@a.example"),
     ):
         Sender.objects.create(mailbox=people.find(mailbox), address=address)
+
+
+def _second_factors():
+    """People who have one, and what can have become of it; and some who are about to set it up."""
+    about = ["without", "enrolling", "keys-light", "keys-dark", "keys-phone"]
+    having = [f"{name}@a.example" for name in ("phone", "moving", "lost", "waiting")]
+    Mailbox.objects.bulk_create(
+        Mailbox(email=email, domain_id="a.example", name="Zoë Ångström", password=people.hashed())
+        for email in [*having, *(f"{name}@a.example" for name in about)]
+    )
+    for email in having:
+        give(email)
+    RecoveryCode.objects.filter(
+        pk__in=[row.pk for row in people.find("lost@a.example").recovery_codes.all()[:8]]
+    ).delete()
+    AccessAttempt.objects.create(
+        username="lost@a.example", ip_address="203.0.113.40", failures_since_start=10, user_agent="x"
+    )
+    AccessAttempt.objects.update(attempt_time=timezone.now() + timedelta(hours=3))
+    people.recount()
 
 
 def _trash():

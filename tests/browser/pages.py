@@ -6,6 +6,7 @@ from urllib.parse import quote
 
 from playwright.sync_api import Page
 
+from tests import authenticator, people
 from tests.browser.fill import IDN, LONG, RIGHT_TO_LEFT
 
 
@@ -41,6 +42,37 @@ def fill(**fields: str) -> Callable[[Page], None]:
 def _paused(page: Page):
     while page.locator("[name=password]").is_visible():
         fill(username="nobody@a.example", password="not this one")(page)
+
+
+def _halfway(page: Page):
+    page.context.clear_cookies()
+    page.goto("/sign-in/")
+    fill(username="waiting@a.example", password=people.PASSWORD)(page)
+
+
+def _recovery(page: Page):
+    _halfway(page)
+    send(page, ".below a")
+
+
+def _wrong_code(page: Page):
+    _halfway(page)
+    fill(code="000000")(page)
+
+
+def _prove(page: Page):
+    """Both factors; the code is the next one, since that of now was used at the sign-in."""
+    fill(current=people.PASSWORD, code=authenticator.code(after=30))(page)
+
+
+def _enrol(page: Page):
+    if page.locator("[name=current]").is_visible():
+        fill(current=people.PASSWORD)(page)
+
+
+def _wrong_first_code(page: Page):
+    _enrol(page)
+    fill(code="12")(page)
 
 
 def _one_more(page: Page):
@@ -80,6 +112,24 @@ PAGES = [
     Shown("accounts:sign_in", None, "/sign-in/"),
     Shown("accounts:sign_in", None, "/sign-in/", "refused", fill(username="user1@a.example", password="wrong")),
     Shown("accounts:sign_in", None, "/sign-in/", "paused", _paused, status=429),
+    Shown("accounts:second_step", None, "/sign-in/", "", _halfway),
+    Shown("accounts:second_step", None, "/sign-in/", "recovery code", _recovery),
+    Shown("accounts:second_step", None, "/sign-in/", "refused", _wrong_code),
+    Shown("accounts:second_factor", "without@a.example", "/second-factor/", "off"),
+    Shown("accounts:second_factor", "phone@a.example", "/second-factor/", "on"),
+    Shown("accounts:second_factor", "lost@a.example", "/second-factor/", "few codes"),
+    Shown("accounts:second_factor", "dadm_a", "/second-factor/", "staff"),
+    Shown("accounts:second_factor_set_up", "without@a.example", "/second-factor/set-up/"),
+    Shown("accounts:second_factor_set_up", "phone@a.example", "/second-factor/set-up/", "move"),
+    Shown("accounts:second_factor_set_up", "enrolling@a.example", "/second-factor/set-up/", "key", _enrol),
+    Shown("accounts:second_factor_set_up", "enrolling@a.example", "/second-factor/set-up/", "refused", _wrong_first_code),
+    Shown("accounts:second_factor_codes", "phone@a.example", "/second-factor/recovery-codes/"),
+    Shown("accounts:second_factor_codes", "moving@a.example", "/second-factor/recovery-codes/", "shown once", _prove),
+    Shown("accounts:second_factor_off", "phone@a.example", "/second-factor/off/"),
+    Shown("accounts:mailbox_second_factor", "help_a", "/mailboxes/lost@a.example/second-factor/"),
+    Shown("accounts:mailbox_second_factor", "help_a", "/mailboxes/user1@a.example/second-factor/", "none"),
+    Shown("accounts:mailbox", "help_a", "/mailboxes/lost@a.example/", "paused"),
+    Shown("home", "phone@a.example", "/", "second factor"),
     Shown("home", "user1", "/"),
     Shown("home", "new@b.example", "/", "nothing yet"),
     Shown("home", "help_a", "/"),

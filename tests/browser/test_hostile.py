@@ -39,6 +39,7 @@ def test_in_the_database(visit, besieged, number):
         f"/mailboxes/person@{domain}/",
         f"/mailboxes/person@{domain}/edit/",
         f"/mailboxes/person@{domain}/password/",
+        f"/mailboxes/person@{domain}/second-factor/",
     ]
     paths += [
         f"/domains/{domain}/{part}"

@@ -1,11 +1,12 @@
 """What people do without a mouse: everything by Tab, Enter, Space and the arrows, and the focus can be seen."""
 
+import base64
 import re
 
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests import people
+from tests import authenticator, people
 
 PHONE = {"viewport": {"width": 390, "height": 844}}
 
@@ -68,6 +69,58 @@ def test_sign_in(visit):
     type_into(page, "Password", people.PASSWORD)
     press_enter(page)
     expect(page.get_by_role("heading", level=1)).to_have_text("Mehmet Yıldırım")
+
+
+@pytest.mark.both_databases
+@pytest.mark.parametrize("look", ["light", "dark", "phone"])
+def test_second_factor(visit, look):
+    """From the own page to the key, by a code to the recovery codes; then in again with a code, and with one of those."""
+    options = PHONE if look == "phone" else {"color_scheme": look}
+    who = f"keys-{look}@a.example"
+    page = visit(who, "/", **options).page
+    tab_to(page, "Second factor A code from your phone beside the password Off")
+    press_enter(page)
+    tab_to(page, "Set it up…")
+    press_enter(page)
+    type_into(page, "Current password", people.PASSWORD)
+    press_enter(page)
+    key = base64.b32decode(page.locator("#key").inner_text().replace(" ", "")).hex()
+    type_into(page, "Six digits from the app", "12345")
+    press_enter(page)
+    assert focused(page) == "Six digits from the app"
+    page.keyboard.press("Control+a")
+    page.keyboard.type(authenticator.code(key))
+    press_enter(page)
+    expect(page.get_by_role("status")).to_contain_text("The second factor is on.")
+    recovery = page.locator("#codes").inner_text().split()
+    assert len(recovery) == 10
+    tab_to(page, "I have noted them")
+    press_enter(page)
+    expect(page.get_by_role("heading", level=1)).to_contain_text("On")
+
+    page = visit(None, "/sign-in/?next=/password/", **options).page
+    for text, ask_no_more in ((authenticator.code(key, 30), False), (recovery[0], True)):
+        page.keyboard.type(who)
+        type_into(page, "Password", people.PASSWORD)
+        press_enter(page)
+        if text == recovery[0]:
+            tab_to(page, "Use a recovery code")
+            press_enter(page)
+        assert focused(page) in ("Six digits", "Recovery code")
+        page.keyboard.type(text)
+        if ask_no_more:
+            tab_to(page, "Do not ask on this device for 30 days")
+            page.keyboard.press("Space")
+        tab_to(page, "Go on")
+        press_enter(page)
+        expect(page.get_by_role("heading", level=1)).to_have_text("Change your password")
+        page.locator(".account summary").click()
+        page.get_by_role("button", name="Sign out").click()
+        page.goto("/sign-in/?next=/password/")
+    page.keyboard.type(who)
+    type_into(page, "Password", people.PASSWORD)
+    press_enter(page)  # this device is not asked any more
+    expect(page.get_by_role("heading", level=1)).to_have_text("Change your password")
 
 
 def test_skip_link(visit):

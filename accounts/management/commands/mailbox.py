@@ -7,7 +7,7 @@ from django.core.exceptions import ValidationError
 from django.db.models import Q
 from django.utils.translation import get_supported_language_variant
 
-from accounts import lifecycle, passwords
+from accounts import lifecycle, passwords, second_factor
 from accounts.models import LastLogin, Mailbox
 from domains import addresses, quota
 from domains.models import Alias
@@ -72,6 +72,12 @@ class Command(NounCommand):
             either = parser.add_mutually_exclusive_group()
             either.add_argument(PASSWORD, action="store_true", help="read the password from standard input")
             either.add_argument("--generate", action="store_true", help="make a password and print it once")
+        if verb == "set":
+            parser.add_argument(
+                "--clear-second-factor",
+                action="store_true",
+                help="its owner has lost the phone: the password alone opens the panel again",
+            )
         if verb == "add":
             parser.add_argument(
                 "--anew",
@@ -97,7 +103,7 @@ class Command(NounCommand):
 
     def do_list(self, domain, search, as_json, **options):
         """List mailboxes."""
-        found = Mailbox.objects.select_related("domain", "usage").filter(
+        found = Mailbox.objects.select_related("domain", "usage", "second_factor").filter(
             Q(email__contains=search.lower()) | Q(name__icontains=search)
         )
         if domain is not None:
@@ -142,14 +148,16 @@ class Command(NounCommand):
             raise ValidationError(f"{error.messages[0]} Add --as-well or --instead.") from error
         self.saved(f"{mailbox} is there.", mailbox, generate and password, as_json)
 
-    def do_set(self, named, as_json, password_stdin, generate, **options):
-        """Change a mailbox, or its password."""
+    def do_set(self, named, as_json, password_stdin, generate, clear_second_factor, **options):
+        """Change a mailbox, its password, or clear its second factor."""
         mailbox, changes = find_mailbox(named), self.read(options)
-        if not (changes or password_stdin or generate):
+        if not (changes or password_stdin or generate or clear_second_factor):
             raise Usage("say what to change, such as --quota")
         validate(mailbox, changes)
         mailbox.name = changes.get("name", mailbox.name)
         password = new_password(mailbox, password_stdin, generate)
+        if clear_second_factor:
+            second_factor.take_off(mailbox, by=self.by, action="factor_clear")
         if changes:
             with self.warning(mailbox.email):
                 lifecycle.change_mailbox(mailbox, changes, by=self.by)
@@ -239,6 +247,7 @@ def described(mailbox: Mailbox) -> dict:
         "can_login": mailbox.can_login,
         "has_password": mailbox.has_usable_password(),
         "must_change_password": mailbox.must_change_password,
+        "second_factor": second_factor.of(mailbox) is not None,
         "server_admin": mailbox.is_superuser,
         "language": mailbox.language,
         "created": mailbox.created,
@@ -270,10 +279,17 @@ def facts(mailbox: Mailbox) -> dict:
         "Aliases": [f"{alias}{'' if alias.is_alive else ' (off)'}" for alias in leading_to(mailbox)],
         "Sign-ins": [f"{moment(at(last))} {last.service} {last.address}" for last in last_logins(mailbox)],
         "In the panel": moment(mailbox.last_login),
+        "Second factor": codes_left(mailbox),
         "Language": mailbox.language,
         "Password set": moment(mailbox.password_changed),
         "Made": moment(mailbox.created),
     }
+
+
+def codes_left(mailbox: Mailbox) -> str:
+    if second_factor.of(mailbox) is None:
+        return ""
+    return f"on, {mailbox.recovery_codes.count()} of {second_factor.RECOVERY_CODES} recovery codes left"
 
 
 def states(mailbox: Mailbox) -> list[str]:
