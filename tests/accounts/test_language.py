@@ -8,7 +8,7 @@ from accounts.models import Mailbox
 from tests import people
 from tests.people import find
 
-HEADINGS = {"en": "Sign in to", "de": "Anmelden bei", "fr": "Se connecter à", "es": "Iniciar sesión en"}
+HEADINGS = {"en": "Sign in to", "de": "Anmelden bei", "fr": "Connexion à", "es": "Iniciar sesión en"}
 
 
 def language_of(answer) -> str:
