@@ -46,10 +46,16 @@ class Mailbox(AbstractBaseUser):
     language = models.CharField(
         gettext_lazy("language"), max_length=10, blank=True, default="", db_default=""
     )
+    # What Dovecot writes, in a form that lists can be sorted and filtered by; `manage.py collect` keeps it. NULL is
+    # unlimited or unknown, and never.
+    fullness = models.SmallIntegerField(gettext_lazy("per cent of the quota"), null=True, editable=False)
+    last_used = models.DateTimeField(gettext_lazy("last sign-in by mail"), null=True, editable=False)
     created = models.DateTimeField(auto_now_add=True, db_default=Now())
     modified = models.DateTimeField(auto_now=True, db_default=Now())
 
     objects = models.Manager()
+
+    NEARLY_FULL = 80  # per cent, where the bar turns amber
 
     USERNAME_FIELD = "email"
     EMAIL_FIELD = "email"
@@ -68,6 +74,14 @@ class Mailbox(AbstractBaseUser):
         indexes = [
             models.Index(name="user_domain_email", fields=["domain", "email"]),
             models.Index(name="user_domain_name", fields=["domain", "name", "email"]),
+            # One for each order of the lists of mailboxes, over all domains and within one; the last two for filters.
+            models.Index(name="user_name", fields=["name", "email"]),
+            models.Index(name="user_fullness", fields=["fullness", "email"]),
+            models.Index(name="user_domain_fullness", fields=["domain", "fullness", "email"]),
+            models.Index(name="user_last_used", fields=["last_used", "email"]),
+            models.Index(name="user_domain_last_used", fields=["domain", "last_used", "email"]),
+            models.Index(name="user_state", fields=["enabled", "can_login", "email"]),
+            models.Index(name="user_domain_state", fields=["domain", "enabled", "can_login", "email"]),
         ]
 
     def __str__(self):
