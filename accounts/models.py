@@ -221,6 +221,8 @@ _ACTIONS = {
     ("delete", "alias"): gettext_lazy("deleted the alias"),
     ("grant", "role"): gettext_lazy("gave a role to"),
     ("revoke", "role"): gettext_lazy("took a role from"),
+    ("export", "domain"): gettext_lazy("exported the mailboxes of"),
+    ("export", "mailbox"): gettext_lazy("exported a list of mailboxes"),
     ("denied", "page"): gettext_lazy("was refused at"),
 }
 
@@ -245,6 +247,29 @@ class Trash(models.Model):
             models.Index(name="trash_domain", fields=["domain", "id"]),
             models.Index(name="trash_at", fields=["at"]),
             models.Index(name="trash_name", fields=["table", "name"]),
+        ]
+
+
+class Word(models.Model):
+    """A word by whose beginning a row is found: accounts.search makes and reads them. `object` is the key of the
+    mailbox or alias row, and 0 for a domain, which its name tells apart."""
+
+    class Kind(models.IntegerChoices):
+        MAILBOX = 1
+        ALIAS = 2
+        DOMAIN = 3
+
+    pk = models.CompositePrimaryKey("domain", "kind", "word", "object")
+    domain = AddressField()
+    kind = models.PositiveSmallIntegerField(choices=Kind.choices)
+    word = AddressField()
+    object = models.BigIntegerField(default=0, db_default=0)
+
+    class Meta:
+        db_table = "word"
+        indexes = [
+            models.Index(name="word_everywhere", fields=["kind", "word", "object"]),
+            models.Index(name="word_object", fields=["kind", "object", "word"]),
         ]
 
 

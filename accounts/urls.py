@@ -1,6 +1,6 @@
 from django.urls import path
 
-from accounts.views import mailboxes, own, session, trash
+from accounts.views import bulk, exports, mailboxes, own, search, session, trash
 
 app_name = "accounts"
 urlpatterns = [
@@ -8,7 +8,10 @@ urlpatterns = [
     path("sign-out/", session.sign_out, name="sign_out"),
     path("password/", own.password, name="password"),
     path("password/strength/", own.password_strength, name="password_strength"),
+    path("search/", search.search, name="search"),
     path("mailboxes/", mailboxes.mailboxes, name="mailboxes"),
+    path("mailboxes/bulk/", bulk.mailboxes_bulk, name="mailboxes_bulk"),
+    path("mailboxes/export/", exports.mailboxes_export, name="mailboxes_export"),
     path("mailboxes/<str:email>/", mailboxes.mailbox, name="mailbox"),
     path("mailboxes/<str:email>/edit/", mailboxes.mailbox_edit, name="mailbox_edit"),
     path("mailboxes/<str:email>/state/", mailboxes.mailbox_state, name="mailbox_state"),

@@ -17,7 +17,7 @@ django.setup()
 from django.db import connection  # noqa: E402
 from django.utils import timezone  # noqa: E402
 
-from accounts import audit, lifecycle  # noqa: E402
+from accounts import audit, lifecycle, search, usage  # noqa: E402
 from accounts.models import Audit, Mailbox, Role, Sender  # noqa: E402
 from domains import addresses  # noqa: E402
 from domains.lifecycle import Destination, open_domain, save_alias  # noqa: E402
@@ -63,6 +63,8 @@ def full():
     _aliases()
     _use()
     people.recount()
+    usage.refresh()
+    search.rebuild()
     _trash()
     _audit()
 

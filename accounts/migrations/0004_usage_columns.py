@@ -5,7 +5,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("accounts", "0002_tables_of_dovecot"),
+        ("accounts", "0003_trash_by_name"),
         ("domains", "0001_tables"),
     ]
 
