@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from math import ceil
 
 from django.db import connection, transaction
-from django.db.models import Max, OuterRef, QuerySet, Subquery
+from django.db.models import Max, Min, OuterRef, QuerySet, Subquery
 
 from accounts.models import LastLogin, Mailbox
 
@@ -25,10 +25,10 @@ def refresh(tenth: int | None = None) -> int:
     A tenth of few mailboxes is all of them. Rows are read outside of any transaction and written, those that differ,
     in short ones.
     """
-    last = Mailbox.objects.aggregate(last=Max("pk"))["last"] or 0
-    start, end = 0, last
-    if tenth is not None and last > EACH_MINUTE:
-        start, end = last * tenth // 10, last * (tenth + 1) // 10
+    keys = Mailbox.objects.aggregate(first=Min("pk"), last=Max("pk"))
+    start, end = (keys["first"] or 1) - 1, keys["last"] or 0
+    if tenth is not None and (span := end - start) > EACH_MINUTE:
+        start, end = start + span * tenth // 10, start + span * (tenth + 1) // 10
     return sum(
         _refresh(Mailbox.objects.filter(pk__gt=low, pk__lte=min(low + AT_ONCE, end)))
         for low in range(start, end, AT_ONCE)

@@ -189,11 +189,10 @@ def committed(transactional_db):
 
 
 def test_two_delete_the_same_at_once(committed):
-    names = ["user1", "user2", "user9", "disabled"]
-    done = []
+    chosen, done = Mailbox.objects.filter(pk__in=keys("user1", "user2", "user9", "disabled")), []
     results = race(
-        lambda: done.append(carry_out("root1", names, None)),
-        lambda: done.append(carry_out("dadm_a", names, None)),
+        lambda: done.append(carry_out("root1", chosen, None)),
+        lambda: done.append(carry_out("dadm_a", chosen.all(), None)),
     )
     assert results == [None, None]
     assert sum(one.count for one in done) == 4
