@@ -10,7 +10,7 @@ from enum import Enum
 from uuid import UUID
 
 from django.core.exceptions import PermissionDenied, ValidationError
-from django.db.models import Q, QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.http import Http404
 from django.utils.translation import gettext as _
 
@@ -61,6 +61,10 @@ class Rights:
             return False
         return all(map(self.administers, other.admin)) and all(map(self.helps, other.helpdesk))
 
+    @property
+    def administers_some(self) -> bool:
+        return self.server or Role.Kind.ADMIN in self.everywhere or bool(self.admin)
+
     def within(self, column: str) -> Q:
         """A filter for rows whose domain this person may see."""
         if self.server or self.everywhere:
@@ -93,6 +97,30 @@ def domains(actor: Mailbox, to: To = To.SEE) -> QuerySet[Domain]:
     if to is To.SEE or held.server or Role.Kind.ADMIN in held.everywhere:
         return Domain.objects.filter(held.within("name"))
     return Domain.objects.filter(name__in=held.admin)
+
+
+def scope(actor: Mailbox, to: To = To.SEE) -> frozenset[str] | None:
+    """The names of the domains that the actor may see or (To.CHANGE) make mailboxes in; None for all there are."""
+    held = rights(actor)
+    if to is To.SEE:
+        return None if held.server or held.everywhere else held.admin | held.helpdesk
+    return None if held.server or Role.Kind.ADMIN in held.everywhere else held.admin
+
+
+def changeable(actor: Mailbox) -> QuerySet[Mailbox]:
+    """All mailboxes that the actor may change: `may(actor, To.CHANGE, …)` of every row, as one condition."""
+    held = rights(actor)
+    if held.server:
+        return Mailbox.objects.all()
+    rows = Mailbox.objects.filter(is_superuser=False)
+    if Role.Kind.ADMIN in held.everywhere:
+        return rows
+    own = Q(kind=Role.Kind.ADMIN, domain__in=held.admin)
+    own |= Q(kind=Role.Kind.HELPDESK, domain__in=held.admin | held.helpdesk)
+    if held.everywhere:
+        own |= Q(kind=Role.Kind.HELPDESK)
+    lacking = Role.objects.filter(mailbox=OuterRef("pk")).exclude(own)
+    return rows.filter(~Exists(lacking), domain__in=held.admin)
 
 
 def mailboxes(actor: Mailbox) -> QuerySet[Mailbox]:
@@ -179,8 +207,14 @@ def deletion(actor: Mailbox, key: UUID) -> Trash:
 
 
 def may_bring_back(actor: Mailbox, found: list[Trash]) -> set[UUID]:
-    """Which of these deletions the actor may undo; two statements, and one more for each alias of a mailbox."""
+    """Which of these deletions the actor may undo; three statements, and one more for each alias of a mailbox."""
     held = rights(actor)
+    together = Trash.objects.filter(
+        deletion__in=[row.deletion for row in found if row.table == Mailbox._meta.db_table]
+    )
+    servers = set(
+        together.filter(table=Mailbox._meta.db_table, row__is_superuser=1).values_list("deletion", flat=True)
+    )
     roles: dict[UUID, list] = {}
     gone = Trash.objects.filter(deletion__in=[row.deletion for row in found], table=Role._meta.db_table)
     for key, role in gone.values_list("deletion", "row"):
@@ -192,7 +226,7 @@ def may_bring_back(actor: Mailbox, found: list[Trash]) -> set[UUID]:
         if row.table == Domain._meta.db_table:
             return held.server
         if row.table == Mailbox._meta.db_table:
-            theirs = _rights_of(bool(row.row["is_superuser"]), roles.get(row.deletion, []))
+            theirs = _rights_of(row.deletion in servers, roles.get(row.deletion, []))
             return held.administers(row.domain) and held.covers(theirs)
         box = shadowed.get(row.name)
         return held.administers(row.domain) and (box is None or may(actor, To.CHANGE, box))
@@ -236,6 +270,12 @@ def staff(actor: Mailbox) -> None:
     """Refuse (PermissionDenied) people without any role: lists are for those who look after others."""
     if not rights(actor).any:
         raise PermissionDenied(_("This page is for people who look after mailboxes."))
+
+
+def admin(actor: Mailbox) -> None:
+    """Refuse (PermissionDenied) people who administer nothing: exports and bulk actions."""
+    if not rights(actor).administers_some:
+        raise PermissionDenied(_("This is done by a domain admin."))
 
 
 def may(actor: Mailbox, to: To, target: Mailbox) -> bool:

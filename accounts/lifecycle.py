@@ -10,10 +10,10 @@ from contextlib import contextmanager
 
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
-from django.db.models import Model, Q, QuerySet
+from django.db.models import Count, Model, Q, QuerySet
 from django.utils.translation import gettext as _
 
-from accounts import audit, passwords, trash
+from accounts import audit, passwords, search, trash
 from accounts.models import AppPassword, Mailbox, RecoveryCode, Role, SecondFactor, Sender, Trash
 from domains import addresses, routing
 from domains.models import VIRTUAL, Alias, Domain
@@ -64,6 +64,7 @@ def _insert(mailbox: Mailbox, by: audit.By, can_login: bool, anew: bool, beside_
         raise ValidationError({"email": ValidationError(sentence, code="in_trash")})
     mailbox.can_login = can_login and not former
     mailbox.save(force_insert=True)
+    search.index(Mailbox.objects.filter(pk=mailbox.pk))
     audit.record(
         by, "create", "mailbox", mailbox.email, domain=mailbox.domain_id, after=audit.snapshot(mailbox)
     )
@@ -75,6 +76,7 @@ def _keep_a_copy(mailbox: Mailbox, by: audit.By) -> None:
     own = {"source": mailbox.email, "destination": mailbox.email, "domain_id": mailbox.domain_id}
     if Alias.objects.update_or_create(**own, defaults={"enabled": True, "expires": None})[1]:
         Domain.objects.all().reserve(mailbox.domain_id, aliases=1)
+        search.index(Alias.objects.filter(source=mailbox.email))
     told = {mailbox.email: {"enabled": True}}
     audit.record(by, "change", "alias", mailbox.email, domain=mailbox.domain_id, after=told)
 
@@ -98,6 +100,8 @@ def change_mailbox(
         before.clean()
         before.save(update_fields=[*changes, "modified"])
         was, now = audit.difference(old, audit.snapshot(before))
+        if "name" in now:
+            search.index(Mailbox.objects.filter(pk=before.pk))
         if now:
             audit.record(
                 by,
@@ -138,7 +142,7 @@ def close_mailbox(mailbox: Mailbox, *, by: audit.By, reason: str = "") -> None:
         # as it is now: a quota that changed meanwhile, or a second deletion, would leave the counters wrong
         mailbox = held(mailbox)
         _reserve(mailbox.domain_id, mailbox.quota, None, mailboxes=-1)
-        _trash_mailboxes(Mailbox.objects.filter(pk=mailbox.pk), by=by, deletion=uuid.uuid4())
+        trash_mailboxes(Mailbox.objects.filter(pk=mailbox.pk), by=by, deletion=uuid.uuid4())
         audit.record(
             by,
             "delete",
@@ -165,7 +169,7 @@ def close_domain(domain: Domain, *, by: audit.By, reason: str = "") -> None:
         before = audit.snapshot(domain) | {"mailboxes": domain.mailbox_count, "aliases": domain.alias_count}
         emails = list(domain.mailboxes.values_list("email", flat=True))
         within = {"deletion": deletion, "actor": by.actor}
-        _trash_mailboxes(domain.mailboxes.all(), by=by, deletion=deletion)
+        trash_mailboxes(domain.mailboxes.all(), by=by, deletion=deletion)
         senders = Sender.objects.filter(address__in=domain.aliases.values("source"))
         trash.move(senders, name="address", domain="''", **within)
         trash.move(domain.aliases.all(), name="source", domain="domain", **within)
@@ -210,6 +214,13 @@ def _of(rows: QuerySet, model: type[Model]) -> QuerySet:
     return rows.filter(table=model._meta.db_table)
 
 
+def mailboxes_of(deletions: list[Trash]) -> dict[uuid.UUID, int]:
+    """How many mailboxes went with each deletion of mailboxes; one statement."""
+    keys = [row.deletion for row in deletions if row.table == Mailbox._meta.db_table]
+    went = _of(Trash.objects.filter(deletion__in=keys), Mailbox).order_by().values_list("deletion")
+    return dict(went.annotate(number=Count("pk")))
+
+
 def _bring_back_domain(rows: QuerySet) -> None:
     for name, row in rows.values_list("name", "row"):
         if Domain.objects.filter(name=name).exists():
@@ -224,8 +235,11 @@ def _bring_back_domain(rows: QuerySet) -> None:
 
 
 def _bring_back_mailboxes(rows: QuerySet, emails: list[str]) -> None:
-    taken = set(Mailbox.objects.filter(email__in=emails[:1000]).values_list("email", flat=True))
-    taken |= set(Alias.objects.filter(source__in=emails[:1000]).values_list("source", flat=True))
+    taken = set()
+    for start in range(0, len(emails), 1000):
+        some = emails[start : start + 1000]
+        taken |= set(Mailbox.objects.filter(email__in=some).values_list("email", flat=True))
+        taken |= set(Alias.objects.filter(source__in=some).values_list("source", flat=True))
     if taken:
         raise ValidationError(
             _("%s was given away again meanwhile. Delete or rename that one first.")
@@ -336,7 +350,7 @@ def _reserve(domain: str, before: int | None, after: int | None, mailboxes: int 
     )
 
 
-def _trash_mailboxes(rows: QuerySet, *, by: audit.By, deletion: uuid.UUID) -> None:
+def trash_mailboxes(rows: QuerySet, *, by: audit.By, deletion: uuid.UUID) -> None:
     """The rows and all that refers to them, wherever it stands."""
     within = {"deletion": deletion, "actor": by.actor}
     ids = rows.values("pk")

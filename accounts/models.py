@@ -50,10 +50,16 @@ class Mailbox(AbstractBaseUser):
     sessions_ended = models.PositiveIntegerField(
         default=0, db_default=0, editable=False, help_text="how often all sessions were ended on purpose"
     )
+    # What Dovecot writes, in a form that lists can be sorted and filtered by; `manage.py collect` keeps it. NULL is
+    # unlimited or unknown, and never.
+    fullness = models.SmallIntegerField(gettext_lazy("per cent of the quota"), null=True, editable=False)
+    last_used = models.DateTimeField(gettext_lazy("last sign-in by mail"), null=True, editable=False)
     created = models.DateTimeField(auto_now_add=True, db_default=Now())
     modified = models.DateTimeField(auto_now=True, db_default=Now())
 
     objects = models.Manager()
+
+    NEARLY_FULL = 80  # per cent, where the bar turns amber
 
     USERNAME_FIELD = "email"
     EMAIL_FIELD = "email"
@@ -72,6 +78,14 @@ class Mailbox(AbstractBaseUser):
         indexes = [
             models.Index(name="user_domain_email", fields=["domain", "email"]),
             models.Index(name="user_domain_name", fields=["domain", "name", "email"]),
+            # One for each order of the lists of mailboxes, over all domains and within one; the last two for filters.
+            models.Index(name="user_name", fields=["name", "email"]),
+            models.Index(name="user_fullness", fields=["fullness", "email"]),
+            models.Index(name="user_domain_fullness", fields=["domain", "fullness", "email"]),
+            models.Index(name="user_last_used", fields=["last_used", "email"]),
+            models.Index(name="user_domain_last_used", fields=["domain", "last_used", "email"]),
+            models.Index(name="user_state", fields=["enabled", "can_login", "email"]),
+            models.Index(name="user_domain_state", fields=["domain", "enabled", "can_login", "email"]),
         ]
 
     def __str__(self):
@@ -269,6 +283,8 @@ _ACTIONS = {
     ("delete", "alias"): gettext_lazy("deleted the alias"),
     ("grant", "role"): gettext_lazy("gave a role to"),
     ("revoke", "role"): gettext_lazy("took a role from"),
+    ("export", "domain"): gettext_lazy("exported the mailboxes of"),
+    ("export", "mailbox"): gettext_lazy("exported a list of mailboxes"),
     ("denied", "page"): gettext_lazy("was refused at"),
 }
 
@@ -293,6 +309,29 @@ class Trash(models.Model):
             models.Index(name="trash_domain", fields=["domain", "id"]),
             models.Index(name="trash_at", fields=["at"]),
             models.Index(name="trash_name", fields=["table", "name"]),
+        ]
+
+
+class Word(models.Model):
+    """A word by whose beginning a row is found: accounts.search makes and reads them. `object` is the key of the
+    mailbox or alias row, and 0 for a domain, which its name tells apart."""
+
+    class Kind(models.IntegerChoices):
+        MAILBOX = 1
+        ALIAS = 2
+        DOMAIN = 3
+
+    pk = models.CompositePrimaryKey("domain", "kind", "word", "object")
+    domain = AddressField()
+    kind = models.PositiveSmallIntegerField(choices=Kind.choices)
+    word = AddressField()
+    object = models.BigIntegerField(default=0, db_default=0)
+
+    class Meta:
+        db_table = "word"
+        indexes = [
+            models.Index(name="word_everywhere", fields=["kind", "word", "object"]),
+            models.Index(name="word_object", fields=["kind", "object", "word"]),
         ]
 
 

@@ -14,7 +14,7 @@ from django.db import connection, transaction
 from django.db.models import Exists, Max, Model, OuterRef, QuerySet
 from django.utils import timezone
 
-from accounts import audit
+from accounts import audit, search
 from accounts.models import Mailbox, Trash
 from mailpanel.daemons import DaemonError, dovecot
 
@@ -26,7 +26,9 @@ log = logging.getLogger(__name__)
 
 
 def move(rows: QuerySet, *, deletion: uuid.UUID, actor: str, name: str, domain: str) -> int:
-    """Copy the rows into `trash` as JSON and delete them; two statements, however many rows. Returns how many.
+    """Copy the rows into `trash` as JSON and delete them, and the words they are found by; returns how many.
+
+    Two statements, however many rows, and one for the words of each thousand.
 
     `name` and `domain` are the columns from which each row's name and domain are taken.
     """
@@ -38,6 +40,7 @@ def move(rows: QuerySet, *, deletion: uuid.UUID, actor: str, name: str, domain: 
         where, params = chosen.query.sql_with_params()
     except EmptyResultSet:  # a filter that Django knows to match nothing
         return 0
+    search.forget(rows)
     table, key = quote(meta.db_table), quote(meta.pk.column)
     now = "UTC_TIMESTAMP(6)" if connection.vendor == "mysql" else "STRFTIME('%%Y-%%m-%%d %%H:%%M:%%f', 'NOW')"
     with connection.cursor() as cursor:
@@ -57,6 +60,7 @@ def put_back(model: type[Model], rows: QuerySet) -> int:
     first = rows.values_list("row", flat=True).first()
     if first is None:
         return 0
+    keys = list(rows.values_list(f"row__{model._meta.pk.column}", flat=True))
     quote = connection.ops.quote_name
     extract = "JSON_VALUE" if connection.vendor == "mysql" else "JSON_EXTRACT"
     columns = [field.column for field in model._meta.concrete_fields if field.column in first]
@@ -70,6 +74,7 @@ def put_back(model: type[Model], rows: QuerySet) -> int:
         )
         returned = cursor.rowcount
         cursor.execute(f"DELETE FROM trash WHERE id IN (SELECT * FROM ({where}) chosen)", params)  # noqa: S608
+    search.remember(model, keys)
     return returned
 
 

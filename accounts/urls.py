@@ -1,6 +1,6 @@
 from django.urls import path
 
-from accounts.views import mailboxes, own, second_factor, session, trash
+from accounts.views import bulk, exports, mailboxes, own, search, second_factor, session, trash
 
 app_name = "accounts"
 urlpatterns = [
@@ -13,7 +13,10 @@ urlpatterns = [
     path("second-factor/set-up/", second_factor.second_factor_set_up, name="second_factor_set_up"),
     path("second-factor/recovery-codes/", second_factor.second_factor_codes, name="second_factor_codes"),
     path("second-factor/off/", second_factor.second_factor_off, name="second_factor_off"),
+    path("search/", search.search, name="search"),
     path("mailboxes/", mailboxes.mailboxes, name="mailboxes"),
+    path("mailboxes/bulk/", bulk.mailboxes_bulk, name="mailboxes_bulk"),
+    path("mailboxes/export/", exports.mailboxes_export, name="mailboxes_export"),
     path("mailboxes/<str:email>/", mailboxes.mailbox, name="mailbox"),
     path("mailboxes/<str:email>/edit/", mailboxes.mailbox_edit, name="mailbox_edit"),
     path("mailboxes/<str:email>/state/", mailboxes.mailbox_state, name="mailbox_state"),

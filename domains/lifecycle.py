@@ -10,7 +10,7 @@ from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 from django.utils.translation import gettext as _
 
-from accounts import audit, trash
+from accounts import audit, search, trash
 from accounts.lifecycle import held, keeping_a_server_admin
 from accounts.models import Mailbox, Sender
 from domains import addresses, routing
@@ -38,6 +38,7 @@ def open_domain(domain: Domain, *, by: audit.By) -> None:
             if domain.alias_of_id:
                 held(domain.alias_of)
             domain.save(force_insert=True)
+            search.index(Domain.objects.filter(pk=domain.pk))
             audit.record(
                 by, "create", "domain", domain.name, domain=domain.name, after=audit.snapshot(domain)
             )
@@ -59,6 +60,8 @@ def change_domain(domain: Domain, changes: dict, *, by: audit.By, compare: Calla
         current.clean()  # again, now that the row is held: a mailbox may have come since the form was checked
         current.save(update_fields=[*changes, "modified"])
         was, now = audit.difference(old, audit.snapshot(current))
+        if "description" in now:
+            search.index(Domain.objects.filter(pk=current.pk))
         if now:
             audit.record(by, "change", "domain", current.name, domain=current.name, before=was, after=now)
     if "enabled" in now:
@@ -112,6 +115,7 @@ def save_alias(
                     setattr(row, key, value)
                 row.full_clean(exclude={"domain"}, validate_unique=False, validate_constraints=False)
                 row.save()
+        search.index(Alias.objects.filter(source=source))
         _record(source, domain, _told(now), _told(destinations), by)
 
 

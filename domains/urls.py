@@ -1,5 +1,6 @@
 from django.urls import path
 
+from accounts.views.exports import mailboxes_export
 from accounts.views.mailboxes import mailbox_new
 from domains import views
 
@@ -10,6 +11,7 @@ urlpatterns = [
     path("domains/<str:name>/", views.domain, name="domain"),
     path("domains/<str:name>/settings/", views.domain_edit, name="domain_edit"),
     path("domains/<str:name>/delete/", views.domain_delete, name="domain_delete"),
+    path("domains/<str:name>/mailboxes/export/", mailboxes_export, name="mailboxes_export"),
     path("domains/<str:name>/mailboxes/new/", mailbox_new, name="mailbox_new"),
     path("domains/<str:name>/aliases/", views.domain_aliases, name="domain_aliases"),
     path("domains/<str:name>/aliases/new/", views.alias_new, name="alias_new"),

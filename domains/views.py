@@ -3,19 +3,19 @@ from datetime import timedelta
 from django.conf import settings
 from django.contrib import messages
 from django.core.exceptions import ValidationError
-from django.db.models import Sum
+from django.db.models import Q, Sum
 from django.shortcuts import redirect, render
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_safe
 
-from accounts import access
+from accounts import access, search
 from accounts.access import To
 from accounts.lifecycle import AS_WELL, INSTEAD, close_domain
 from accounts.models import Mailbox, MailboxUsage
 from accounts.views import by, tell
-from accounts.views.mailboxes import find, listed
+from accounts.views.lists import MOST_DOMAINS, Listing
 from domains import addresses, lifecycle, routing
 from domains.forms import AliasForm, Destinations, DomainForm, NewAliasForm, NewDomainForm
 from domains.lifecycle import Destination
@@ -27,8 +27,10 @@ from mailpanel.paging import page
 @require_safe
 def domains(request):
     access.staff(request.user)
-    found = page(access.domains(request.user).select_related("alias_of"), "name", request.GET)
-    return render(request, "domains/domains.html", {"domains": found})
+    q = request.GET.get("q", "")
+    rows = search.find(access.domains(request.user), q, access.scope(request.user)).rows
+    found = page(rows.select_related("alias_of"), "name", request.GET)
+    return render(request, "domains/domains.html", {"domains": found, "q": q})
 
 
 def domain_new(request):
@@ -51,12 +53,8 @@ def domain_new(request):
 @require_safe
 def domain(request, name):
     found = access.domain(request.user, name, to=To.SEE)
-    q = request.GET.get("q", "")
-    return render(
-        request,
-        "domains/domain.html",
-        _head(request, found) | {"mailboxes": listed(find(found.mailboxes, q), request.GET), "q": q},
-    )
+    listing = Listing(request.user, request.GET.dict(), domain=found)
+    return render(request, "domains/domain.html", _head(request, found) | {"list": listing})
 
 
 @require_safe
@@ -65,7 +63,7 @@ def domain_aliases(request, name):
     return render(
         request,
         "domains/domain_aliases.html",
-        _head(request, found) | {"aliases": grouped(found.aliases, request.GET), "chips": CHIPS},
+        _head(request, found) | {"chips": CHIPS} | grouped(found.aliases, request.GET, [found.name]),
     )
 
 
@@ -135,9 +133,8 @@ def aliases(request):
     rows, to = access.aliases(request.user), request.GET.get("to", "")
     if to:
         rows = rows.filter(destination=to)
-    return render(
-        request, "domains/aliases.html", {"aliases": grouped(rows, request.GET), "chips": CHIPS, "to": to}
-    )
+    found = grouped(rows, request.GET, access.scope(request.user))
+    return render(request, "domains/aliases.html", found | {"chips": CHIPS, "to": to})
 
 
 # What the list can be narrowed to: what an index answers, whatever the number of rows.
@@ -148,15 +145,19 @@ CHIPS = {
 }
 
 
-def grouped(rows, asked):
-    """A page of aliases by address, each with its destinations and what becomes of their mail; three statements, and
-    three more for each step of the longest chain, however many rows."""
+def grouped(rows, asked, domains, size=None) -> dict:
+    """`aliases`, a page of them by address, each with its destinations and what becomes of their mail, and `q`, what
+    was searched for; three statements, those of the search, and three more for each step of the longest chain,
+    however many rows. `domains` are the names to which the rows belong, or None for all."""
     now = timezone.now()
     if asked.get("show") == "off":
         rows = rows.filter(enabled=False)
     elif asked.get("show") == "ending":
         rows = rows.filter(expires__gt=now, expires__lt=now + timedelta(days=31))
-    found = page(rows.values("source").distinct(), "source", asked)
+    searched = search.find(rows, q := asked.get("q", ""), domains)
+    parts = [Q(domain=name) for name in domains] if domains and len(domains) <= MOST_DOMAINS else ()
+    rows, parts = searched.rows.values("source").distinct(), () if searched.few else parts
+    found = page(rows, "source", asked, size, parts=parts)
     sources = [row["source"] for row in found]
     of_source = {}
     for row in Alias.objects.filter(source__in=sources).order_by("destination"):
@@ -171,7 +172,7 @@ def grouped(rows, asked):
         if row["source"] in boxes and any(to.is_alive for to in rows_of):
             own = any(to.destination == row["source"] and to.is_alive for to in rows_of)
             row["shadow"] = "as_well" if own else "instead"
-    return found
+    return {"aliases": found, "q": q}
 
 
 def alias_new(request, name):

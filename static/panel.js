@@ -1,4 +1,4 @@
-// Small comforts on pages that work without them: show a password, copy, print, close a menu, and "/" to search.
+// Small comforts on pages that work without them: show a password, copy, print, tick a page, close a menu, and "/" to search.
 
 for (const button of document.querySelectorAll("[data-reveal]")) {
   const input = document.getElementById(button.dataset.reveal);
@@ -23,6 +23,14 @@ for (const button of document.querySelectorAll("[data-copy]")) {
 for (const button of document.querySelectorAll("[data-print]")) {
   button.hidden = false;
   button.addEventListener("click", () => window.print());
+}
+
+for (const all of document.querySelectorAll("[data-picks]")) {
+  const box = all.querySelector("input");
+  const picks = all.closest("table").querySelectorAll("tbody .pick input");
+  all.hidden = false;
+  box.addEventListener("change", () => { for (const pick of picks) pick.checked = box.checked; });
+  picks[0]?.form?.addEventListener("reset", () => { box.checked = false; });
 }
 
 function closeMenus(but) {

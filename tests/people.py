@@ -1,6 +1,6 @@
 """The cast of the tests: the same few people, in three domains, with something in reach that could leak."""
 
-from accounts import passwords
+from accounts import passwords, search
 from accounts.models import Mailbox, Role
 from domains.models import Alias, Domain
 
@@ -71,6 +71,7 @@ def settle() -> None:
         [Alias(source=source, destination=to, domain_id=source.partition("@")[2]) for source, to in rows]
     )
     recount()
+    search.rebuild()
 
 
 def recount() -> None:

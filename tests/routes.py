@@ -14,11 +14,13 @@ ROUTES = {
     "password_change": "accounts:password",
     "profile": "home",
     "mailbox_list": "accounts:mailboxes",
+    "mailbox_bulk": "accounts:mailboxes_bulk",
+    "export_mailboxes": "accounts:mailboxes_export",
     "mailbox_add": "domains:mailbox_new",
     "mailbox_edit": "accounts:mailbox_edit",
     "mailbox_password": "accounts:mailbox_password",
     "helpdesk_reset": "accounts:mailbox_password",
-    "helpdesk_search": "accounts:mailboxes",
+    "helpdesk_search": "accounts:search",
     "alias_add": "domains:alias_new",
     "alias_edit": "domains:alias",
     "aliasdomain_add": "domains:domain_new",  # a mirror is a domain with “Mirror of” filled in
@@ -31,10 +33,8 @@ WITHOUT_A_PAGE = {
     "health": "the status page comes with its probes",
     "setup": "there is no set-up page on purpose: the first admin is made by command",
     "forward": "forwarding by its owner comes later; an admin makes an alias",
-    "mailbox_bulk": "bulk actions come with the pages of all roles",
     "admin_add": "roles are granted by command until their page comes",
     "admin_edit": "roles are granted by command until their page comes",
-    "export_mailboxes": "exports come with the pages of all roles",
 }
 
 

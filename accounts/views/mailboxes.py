@@ -11,40 +11,18 @@ from django.views.decorators.http import require_POST, require_safe
 from accounts import access, authentication, lifecycle, passwords, second_factor
 from accounts.access import To
 from accounts.forms.mailboxes import MailboxForm, NewMailboxForm
-from accounts.models import Audit, LastLogin, Mailbox
+from accounts.models import Audit, Mailbox
 from accounts.views import by, tell
+from accounts.views.lists import Listing
 from domains import reach
 from domains.models import Alias
 from mailpanel.forms import ReasonForm
-from mailpanel.paging import page
 
 
 @require_safe
 def mailboxes(request):
     access.staff(request.user)
-    found = find(access.mailboxes(request.user), request.GET.get("q", ""))
-    return render(
-        request,
-        "accounts/mailboxes.html",
-        {"mailboxes": listed(found, request.GET), "q": request.GET.get("q", "")},
-    )
-
-
-def find(rows, text: str):
-    """Mailboxes whose address begins with this text; a range, so that the index answers."""
-    text = text.strip().lower()[:255]
-    return rows.filter(email__gte=text, email__lt=text + "\x7f") if text else rows
-
-
-def listed(rows, asked):
-    """A page of mailboxes with what they hold and their last sign-in; two statements, however many rows."""
-    found = page(rows.select_related("usage"), "email", asked)
-    last = {}
-    for sign_in in LastLogin.objects.filter(mailbox__in=[row.email for row in found]).order_by("time"):
-        last[sign_in.mailbox_id] = sign_in
-    for row in found:
-        row.last_sign_in = own if (own := last.get(row.email)) and own.moment >= row.created else None
-    return found
+    return render(request, "accounts/mailboxes.html", {"list": Listing(request.user, request.GET.dict())})
 
 
 @require_safe

@@ -17,8 +17,9 @@ from domains import addresses
 def trash(request):
     access.staff(request.user)
     found = page_of_deletions(access.deletions(request.user), request.GET)
-    may = access.may_bring_back(request.user, found)
+    may, together = access.may_bring_back(request.user, found), lifecycle.mailboxes_of(found)
     for row in found:
+        row.more = together.get(row.deletion, 1) - 1
         row.kind = KINDS.get(row.table, row.table)
         row.until = row.at + timedelta(days=settings.MAILPANEL_TRASH_DAYS)
         row.may_bring_back = row.deletion in may

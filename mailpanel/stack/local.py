@@ -80,9 +80,15 @@ def info(place: Place) -> dict:
 
 
 def all_daemons(place: Place) -> list[Daemon]:
-    """With the panel, which `manage.py stack run` starts beside them."""
-    mark = str(place.directory / "panel")
-    return [*daemons(place), Daemon("panel", "", (), ("panel",), place.log / "panel.log", mark)]
+    """With the panel and its `manage.py collect`, which `manage.py stack run` starts beside them."""
+    return [*daemons(place), *of_panel(place)]
+
+
+def of_panel(place: Place) -> list[Daemon]:
+    def daemon(name, ports):
+        return Daemon(name, "", (), ports, place.log / f"{name}.log", str(place.directory / name))
+
+    return [daemon("collect", ()), daemon("panel", ("panel",))]
 
 
 def make_ready(place: Place) -> None:

@@ -36,7 +36,8 @@ def run(say: Callable[[str], None]) -> None:
             say("\nEnding …")
         finally:
             _deaf()
-            processes.end(_panel_mark(place), within=5)
+            for daemon in local.of_panel(place):
+                processes.end(daemon.mark, within=5)
             if root:
                 local.down(place)
 
@@ -103,6 +104,7 @@ def _begin(place: Place, root: bool, say: Callable[[str], None]) -> None:
     if root:
         local.up(place)
     _start_panel(place, root)
+    _start("collect", [MANAGE, "collect", "--skip-checks"], place, root)
     told = local.info(place)
     say("\n" + "\n".join(lines(told) if root else lines(told)[:1] + lines(told)[-1:]))
     postmaster = settings.MAILPANEL_POSTMASTER
@@ -119,7 +121,7 @@ def _begin(place: Place, root: bool, say: Callable[[str], None]) -> None:
 def _watch(place: Place, root: bool) -> None:
     while True:
         time.sleep(2)
-        for daemon in local.all_daemons(place) if root else local.all_daemons(place)[-1:]:
+        for daemon in local.all_daemons(place) if root else local.of_panel(place):
             if not daemon.pid:
                 raise StackError(f"{daemon.name} ended by itself. Its last words:\n{daemon.last_words()}")
 
@@ -163,28 +165,36 @@ def _first_admin() -> dict | None:
     return {"address": mailbox.email, "password": password}
 
 
-def _panel_mark(place: Place) -> str:
-    return str(place.directory / "panel")
-
-
-def _start_panel(place: Place, root: bool) -> None:
-    port = settings.MAILPANEL_PORTS["panel"]
-    processes.end(_panel_mark(place), within=5)
-    refuse_taken(("panel",), settings.MAILPANEL_PORTS)
+def _start(name: str, arguments: list[str], place: Place, root: bool) -> subprocess.Popen:
+    """A Python program of ours that runs beside us as the panel's user; what an earlier one left is ended before."""
+    mark = str(place.directory / name)
+    processes.end(mark, within=5)
     place.log.mkdir(parents=True, exist_ok=True)
-    with (place.log / "panel.log").open("ab") as log:
-        panel = subprocess.Popen(
-            [sys.executable, "-m", "gunicorn", "mailpanel.wsgi:application", "--no-control-socket"]
-            + ["--worker-class", "gthread", "--workers", "2", "--threads", "4", "--graceful-timeout", "3"]
-            + [f"--bind={host}:{port}" for host in ("127.0.0.1", "[::1]") if _has(host.strip("[]"))],
+    with (place.log / f"{name}.log").open("ab") as log:
+        return subprocess.Popen(
+            [sys.executable, *arguments],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
             cwd=CHECKOUT,
-            env=os.environ | {processes.NAME: _panel_mark(place)},
+            env=os.environ | {processes.NAME: mark},
             start_new_session=True,
             **(as_panel() if root else {}),
         )
+
+
+def _start_panel(place: Place, root: bool) -> None:
+    port = settings.MAILPANEL_PORTS["panel"]
+    processes.end(str(place.directory / "panel"), within=5)
+    refuse_taken(("panel",), settings.MAILPANEL_PORTS)
+    panel = _start(
+        "panel",
+        ["-m", "gunicorn", "mailpanel.wsgi:application", "--no-control-socket"]
+        + ["--worker-class", "gthread", "--workers", "2", "--threads", "4", "--graceful-timeout", "3"]
+        + [f"--bind={host}:{port}" for host in ("127.0.0.1", "[::1]") if _has(host.strip("[]"))],
+        place,
+        root,
+    )
     deadline = time.monotonic() + READY_WITHIN
     while not _answers(port):
         if panel.poll() is not None or time.monotonic() > deadline:

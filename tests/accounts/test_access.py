@@ -5,6 +5,8 @@ import re
 
 import pytest
 from django.urls import get_resolver, reverse
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from accounts import access, audit, lifecycle
 from accounts.access import To
@@ -12,7 +14,7 @@ from accounts.models import Audit, Mailbox, Role, SecondFactor, Trash
 from domains.lifecycle import save_alias
 from domains.models import Alias, Domain
 from mailpanel.daemons import DaemonError
-from tests.people import PASSWORD, find
+from tests.people import CAST, PASSWORD, find
 
 ROLES = ["anonymous", "user1", "help_a", "dadm_a", "root1"]
 IN = "user2@a.example"
@@ -36,7 +38,10 @@ accounts:second_factor_off -                 | 302 302 302 302 302 | 302 302 302
 accounts:sign_out          -                 | 405 405 405 405 405 | 302 302 302 302 302
 accounts:password          -                 | 302 200 200 200 200 | 302 200 200 200 200
 accounts:password_strength -                 | 302 405 405 405 405 | 302 200 200 200 200
+accounts:search            -                 | 302 403 200 200 200 | 302 405 405 405 405
 accounts:mailboxes         -                 | 302 403 200 200 200 | 302 405 405 405 405
+accounts:mailboxes_bulk    -                 | 302 405 405 405 405 | 302 403 403 302 302
+accounts:mailboxes_export  -                 | 302 403 403 200 200 | 302 405 405 405 405
 accounts:mailbox           user2@a.example   | 302 404 200 200 200 | 302 405 405 405 405
 accounts:mailbox           user1@a.example   | 302 404 200 200 200 | 302 405 405 405 405
 accounts:mailbox           user1@b.example   | 302 404 404 404 200 | 302 405 405 405 405
@@ -82,6 +87,8 @@ domains:domain_delete      a.example         | 302 404 403 403 200 | 302 404 403
 domains:domain_delete      b.example         | 302 404 404 404 200 | 302 404 404 404 200
 domains:mailbox_new        a.example         | 302 404 403 200 200 | 302 404 403 200 200
 domains:mailbox_new        b.example         | 302 404 404 404 200 | 302 404 404 404 200
+domains:mailboxes_export   a.example         | 302 404 403 200 200 | 302 405 405 405 405
+domains:mailboxes_export   b.example         | 302 404 404 404 200 | 302 405 405 405 405
 domains:domain_aliases     a.example         | 302 404 200 200 200 | 302 405 405 405 405
 domains:domain_aliases     b.example         | 302 404 404 404 200 | 302 405 405 405 405
 domains:alias_new          a.example         | 302 404 403 200 200 | 302 404 403 200 200
@@ -323,6 +330,42 @@ def test_lists_hold_what_may_be_seen_and_nothing_else(world, as_):
 )
 def test_changing_follows_rank(world, actor, target, may):
     assert access.may(find(actor), To.CHANGE, find(target)) is may
+
+
+ACTORS = sorted(CAST)
+HOLDINGS = [
+    (kind, domain)
+    for kind in ("admin", "helpdesk")
+    for domain in ("a.example", "b.example", "c.example", None)
+]
+
+
+@pytest.mark.parametrize("actor", ACTORS)
+def test_changeable_is_may_of_each_row(world, actor):
+    """The set-based rule for lists and bulk actions is the rule for one mailbox, for all of the cast."""
+    person = find(actor)
+    one_by_one = {box.email for box in Mailbox.objects.all() if access.may(person, To.CHANGE, box)}
+    assert set(access.changeable(person).values_list("email", flat=True)) == one_by_one
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    mine=st.sets(st.sampled_from(HOLDINGS)),
+    theirs=st.lists(st.sets(st.sampled_from(HOLDINGS)), min_size=3, max_size=3),
+    server=st.booleans(),
+)
+def test_changeable_is_may_whatever_roles_there_are(world, mine, theirs, server):
+    Role.objects.all().delete()
+    Mailbox.objects.filter(email="user1@a.example").update(is_superuser=server)
+    holders = dict(zip(("user1", "user2", "user1_b"), theirs, strict=True)) | {"dadm_a": mine}
+    Role.objects.bulk_create(
+        Role(mailbox=find(name), kind=kind, domain_id=domain)
+        for name, held in holders.items()
+        for kind, domain in held
+    )
+    person = find("dadm_a")
+    one_by_one = {box.email for box in Mailbox.objects.all() if access.may(person, To.CHANGE, box)}
+    assert set(access.changeable(person).values_list("email", flat=True)) == one_by_one
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from axes.models import AccessAttempt  # noqa: E402
 from django.db import connection  # noqa: E402
 from django.utils import timezone  # noqa: E402
 
-from accounts import audit, lifecycle  # noqa: E402
+from accounts import audit, lifecycle, search, usage  # noqa: E402
 from accounts.models import Audit, Mailbox, RecoveryCode, Role, Sender  # noqa: E402
 from domains import addresses  # noqa: E402
 from domains.lifecycle import Destination, open_domain, save_alias  # noqa: E402
@@ -66,6 +66,8 @@ def full():
     _use()
     people.recount()
     _second_factors()
+    usage.refresh()
+    search.rebuild()
     _trash()
     _audit()
 

@@ -105,6 +105,16 @@ def _drawer(page: Page):
     page.get_by_role("button", name="Menu").click()
 
 
+def _bulk(do: str, all_of_them: bool = False) -> Callable[[Page], None]:
+    def then(page: Page):
+        page.locator("tbody .pick input").first.check()
+        if all_of_them:
+            page.locator(".bulk [name=all]").check()
+        send(page, f".bulk [value={do}]")
+
+    return then
+
+
 LOCAL = "a-name-of-sixty-four-letters-".ljust(64, "z")
 A = "/domains/a.example/"
 
@@ -144,6 +154,15 @@ PAGES = [
     Shown("accounts:mailboxes", "root1", "/mailboxes/?after=k"),
     Shown("accounts:mailboxes", "root1", "/mailboxes/?q=nobody-of-this-name", "nothing found"),
     Shown("accounts:mailboxes", "postmaster@example.test", "/mailboxes/", empty=True),
+    Shown("accounts:mailboxes", "dadm_a", "/mailboxes/?show=full", "nearly full"),
+    Shown("accounts:mailboxes", "root1", "/mailboxes/?show=never&q=new", "never, found"),
+    Shown("accounts:search", "root1", "/search/?q=a"),
+    Shown("accounts:search", "help_a", "/search/?q=nobody-of-this-name", "nothing found"),
+    Shown("accounts:search", "help_a", "/search/", "nothing typed"),
+    Shown("accounts:mailboxes", "root1", "/mailboxes/", "delete", _bulk("delete")),
+    Shown("accounts:mailboxes", "dadm_a", A, "quota of all", _bulk("quota", all_of_them=True)),
+    Shown("accounts:mailboxes", "dadm_a", "/mailboxes/?show=off", "switch on", _bulk("enable")),
+    Shown("accounts:mailboxes", "dadm_a", "/mailboxes/?q=chief", "nobody", _bulk("disable")),
     Shown("accounts:mailbox", "help_a", "/mailboxes/user1@a.example/"),
     Shown("accounts:mailbox", "dadm_a", "/mailboxes/user2@a.example/", "alias as well"),
     Shown("accounts:mailbox", "dadm_a", "/mailboxes/user9@a.example/", "alias instead"),
@@ -204,6 +223,7 @@ PAGES = [
     Shown("domains:aliases", "help_a", "/aliases/"),
     Shown("domains:aliases", "root1", "/aliases/"),
     Shown("domains:aliases", "dadm_a", "/aliases/?to=user1@a.example", "that lead to one"),
+    Shown("domains:aliases", "root1", "/aliases/?q=nobody-of-this-name", "nothing found"),
     Shown("domains:aliases", "postmaster@example.test", "/aliases/", empty=True),
     Shown("domains:alias", "dadm_a", "/aliases/everybody@a.example/"),
     Shown("domains:alias", "dadm_a", "/aliases/everybody@a.example/", "one more", _one_more),

@@ -85,4 +85,16 @@ def test_slash_leads_to_the_search(visit):
     page.keyboard.type("user1@/")
     expect(page.get_by_role("searchbox")).to_have_value("user1@/")  # typed, where one types
     page.keyboard.press("Enter")
-    expect(page).to_have_url(re.compile(r"/mailboxes/\?q=user1%40%2F$"))
+    expect(page).to_have_url(re.compile(r"/search/\?q=user1%40%2F$"))
+
+
+def test_a_tick_in_the_head_selects_the_page(visit):
+    page = visit("dadm_a", "/domains/a.example/").page
+    bar = page.get_by_role("group", name="What to do with the selected mailboxes")
+    expect(bar).to_be_hidden()
+    page.get_by_label("Select all on this page").check()
+    expect(bar).to_contain_text("selected")
+    assert page.locator("tbody .pick :checked").count() == 50
+    bar.get_by_role("button", name="Clear").click()
+    expect(bar).to_be_hidden()
+    expect(page.get_by_label("Select all on this page")).not_to_be_checked()

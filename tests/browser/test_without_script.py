@@ -147,3 +147,20 @@ def test_lists_go_on_to_the_next_page_and_back(go):
     assert page.get_by_role("row").nth(1).inner_text() > first
     follow(page, "Back")
     assert page.get_by_role("row").nth(1).inner_text() == first
+
+
+def test_bulk(go):
+    """The bar comes with the first tick, by CSS; what it does is asked on a page of its own."""
+    page = go("dadm_a", "/mailboxes/?q=given")
+    bar = page.get_by_role("group", name="What to do with the selected mailboxes")
+    expect(bar).to_be_hidden()
+    expect(page.get_by_label("Select all on this page")).to_be_hidden()
+    page.get_by_label("Select given@a.example").check()
+    bar.get_by_role("button", name="Switch off…").click()
+    page.get_by_label("Reason").fill("Moves")
+    page.get_by_role("button", name="Switch off 1 mailbox").click()
+    expect(page.get_by_role("status")).to_contain_text("1 mailbox is switched off.")
+    page.get_by_label("Select given@a.example").check()
+    bar.get_by_role("button", name="Switch on…").click()
+    page.get_by_role("button", name="Switch on 1 mailbox").click()
+    expect(page.get_by_role("status")).to_contain_text("1 mailbox is switched on.")

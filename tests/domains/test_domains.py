@@ -150,7 +150,7 @@ def fill(number):
         ("home", [], 5),
         ("domains:domains", [], 4),
         ("domains:domain", ["hosted.example"], 7),
-        ("accounts:mailboxes", [], 5),
+        ("accounts:mailboxes", [], 6),
         ("domains:aliases", [], 9),
         ("accounts:mailbox", ["user1@a.example"], 18),
     ],
@@ -203,4 +203,4 @@ def test_search_by_the_beginning_of_an_address(world, as_):
     page = as_("dadm_a").get(reverse("accounts:mailboxes") + "?q=USER1")
     assert [row.email for row in page.context["mailboxes"]] == ["user1@a.example"]
     none = as_("dadm_a").get(reverse("accounts:mailboxes") + "?q=root")
-    assert "No address begins with" in none.content.decode()
+    assert "No mailbox is found by" in none.content.decode()

@@ -32,7 +32,7 @@ def fill(private, name):
 
 
 def left_behind(private) -> dict:
-    names = ("postfix", "dovecot", "clamd", "panel")
+    names = ("postfix", "dovecot", "clamd", "collect", "panel")
     return {
         name: found for name in names if (found := processes.found(f"{private.directory.resolve()}/{name}"))
     }
@@ -216,7 +216,7 @@ def test_from_nothing_to_a_mail_server_and_back(private, django_db_blocker):
     try:
         first = Run(copy)
         told = copy.info()
-        assert set(told["pids"]) == {"postfix", "dovecot", "clamd", "panel"}
+        assert set(told["pids"]) == {"postfix", "dovecot", "clamd", "collect", "panel"}
         address, password = re.search(r"Sign in as   (\S+)\nPassword     (\S+) ", first.said).groups()
         assert address == "postmaster@example.test"
         for port in ("submission", "smtps", "imap", "imaps", "pop3", "pop3s", "managesieve", "smtp"):

@@ -11,7 +11,7 @@ from django.db import DatabaseError, connection, transaction
 from django.utils import timezone
 from django.utils.dateparse import parse_date
 
-from accounts import lifecycle, passwords
+from accounts import lifecycle, passwords, usage
 from accounts.management import cast
 from accounts.management.cast import GB, Person, Place
 from accounts.models import Mailbox
@@ -38,6 +38,7 @@ class Command(OperatorCommand):
         with transaction.atomic():
             demo.make()
         demo.use()
+        usage.refresh()
         roles = dict.fromkeys(email for email, _kind, _domains in cast.ROLES)
         staff = {email: told_roles(email) for email in [cast.SERVER_ADMIN, *roles]}
         if as_json:

@@ -1,0 +1,68 @@
+"""What Dovecot writes of each mailbox, copied into two columns that lists can be sorted and filtered by.
+
+Dovecot's tables hold bytes and times, and on SQLite they are in a file of their own: neither the share of a quota nor
+the newest sign-in of all can have an index there.
+"""
+
+from datetime import UTC, datetime
+from math import ceil
+
+from django.db import connection, transaction
+from django.db.models import Max, Min, OuterRef, QuerySet, Subquery
+
+from accounts.models import LastLogin, Mailbox
+
+AT_ONCE = 5000
+WRITTEN_AT_ONCE = 500
+# So many are looked at in each minute whatever it is; of more than that, a tenth.
+EACH_MINUTE = 50_000
+_LATEST = 2**33  # seconds; what is later than the year 2242 is no time
+
+
+def refresh(tenth: int | None = None) -> int:
+    """Bring `fullness` and `last_used` up to date, of all mailboxes or (0 to 9) of a tenth; how many have changed.
+
+    A tenth of few mailboxes is all of them. Rows are read outside of any transaction and written, those that differ,
+    in short ones.
+    """
+    keys = Mailbox.objects.aggregate(first=Min("pk"), last=Max("pk"))
+    start, end = (keys["first"] or 1) - 1, keys["last"] or 0
+    if tenth is not None and (span := end - start) > EACH_MINUTE:
+        start, end = start + span * tenth // 10, start + span * (tenth + 1) // 10
+    return sum(
+        _refresh(Mailbox.objects.filter(pk__gt=low, pk__lte=min(low + AT_ONCE, end)))
+        for low in range(start, end, AT_ONCE)
+    )
+
+
+def _refresh(mailboxes: QuerySet[Mailbox]) -> int:
+    newest = LastLogin.objects.filter(mailbox=OuterRef("email")).order_by().values("mailbox")
+    rows = mailboxes.annotate(
+        newest=Subquery(newest.annotate(newest=Max("time")).values("newest"))
+    ).values_list("pk", "quota", "created", "fullness", "last_used", "usage__bytes", "newest")
+    changed = []
+    for key, quota, created, full, last, used, time in rows:
+        now = fullness(used, quota), _last_used(time, created)
+        if now != (full, last):
+            changed.append((*now, key))
+    adapt = connection.ops.adapt_datetimefield_value
+    update = f"UPDATE {connection.ops.quote_name('user')} SET fullness = %s, last_used = %s WHERE id = %s"  # noqa: S608
+    for start in range(0, len(changed), WRITTEN_AT_ONCE):
+        portion = changed[start : start + WRITTEN_AT_ONCE]
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.executemany(update, [(full, adapt(last), key) for full, last, key in portion])
+    return len(changed)
+
+
+def fullness(used: int | None, quota: int | None) -> int | None:
+    """Per cent of the quota, 999 at most; None for unlimited and unknown."""
+    if used is None or not quota:
+        return None
+    return min(max(used, 0) * 100 // quota, 999)
+
+
+def _last_used(newest: int | None, created: datetime) -> datetime | None:
+    """The newest sign-in, unless it was a former owner's."""
+    if newest is None or not ceil(created.timestamp()) <= newest < _LATEST:
+        return None
+    return datetime.fromtimestamp(newest, UTC)
