@@ -47,6 +47,10 @@ class Rights:
     def any(self) -> bool:
         return self.server or bool(self.everywhere or self.admin or self.helpdesk)
 
+    @property
+    def only_helps(self) -> bool:
+        return self.any and not (self.server or self.admin or Role.Kind.ADMIN in self.everywhere)
+
     def administers(self, domain: str) -> bool:
         return self.server or Role.Kind.ADMIN in self.everywhere or domain in self.admin
 

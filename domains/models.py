@@ -166,6 +166,8 @@ class Domain(models.Model):
     )
     alias_count = models.PositiveIntegerField(db_column="aliases", default=0, db_default=0, editable=False)
     quota_given = models.BigIntegerField(default=0, db_default=0, editable=False)
+    # What its mailboxes hold, as `manage.py collect` summed it up last.
+    quota_used = models.BigIntegerField(default=0, db_default=0, editable=False)
     created = models.DateTimeField(auto_now_add=True, db_default=Now())
     modified = models.DateTimeField(auto_now=True, db_default=Now())
 

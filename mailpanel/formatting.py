@@ -97,9 +97,15 @@ def quota_bar(used, limit):
 
 
 @register.inclusion_tag("pool.html")
-def pool_bar(given, pool):
-    """What a domain has promised to its mailboxes, of its pool."""
-    return {"given": given, "pool": pool, "width": min(given * 100 // pool, 100) if pool else 0}
+def pool_bar(domain):
+    """What the mailboxes of a domain hold, of what they were promised, of its pool: used before promised in one bar."""
+    whole = max(domain.quota_pool or 0, domain.quota_given, domain.quota_used, 1)
+    return {
+        "domain": domain,
+        "held": domain.quota_given * 100 // whole,
+        "used": max(domain.quota_used, 0) * 100 // whole,
+        "full": bool(domain.quota_pool) and domain.quota_given * 100 >= domain.quota_pool * 95,
+    }
 
 
 @register.filter

@@ -18,7 +18,7 @@ LAYERS = [
     r"mailpanel\.daemons.*|mailpanel\.stack\.queries|domains\.(addresses|quota)|accounts\.passwords|mailpanel\.(paging|deadlocks|formats.*|sqlite.*)",
     r"domains\.models",
     r"accounts\.models",
-    r"accounts\.(access|audit|search|trash|usage)|mailpanel\.(forms|checks|apps|formatting)|mailpanel\.stack(?!\.run).*|.*\.migrations\..*|domains\.routing",
+    r"accounts\.(access|attention|audit|search|trash|usage)|mailpanel\.(forms|checks|apps|formatting)|mailpanel\.stack(?!\.run).*|.*\.migrations\..*|domains\.routing",
     r"accounts\.(bulk|lifecycle)|domains\.reach",
     r"domains\.lifecycle",
     r"accounts\.second_factor",

@@ -1,12 +1,13 @@
 from django.conf import settings
 from django.contrib.auth import update_session_auth_hash
 from django.core.exceptions import ValidationError
+from django.db.models import Count, Sum
 from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_POST, require_safe
 
-from accounts import access, lifecycle, passwords
+from accounts import access, attention, lifecycle, passwords
 from accounts.forms.own import PasswordForm
 from accounts.models import Audit
 from accounts.views import by, tell
@@ -19,8 +20,17 @@ def home(request):
     if not access.rights(request.user).any:
         return render(request, "accounts/my.html", {"own": card(request.user, request.user)})
     found = page(access.domains(request.user).select_related("alias_of"), "name", request.GET, size=20)
-    changes = Audit.objects.filter(access.rights(request.user).within("domain"))[:6]
-    return render(request, "accounts/home.html", {"domains": found, "changes": changes})
+    context = {
+        "domains": found,
+        "totals": access.domains(request.user).aggregate(
+            domains=Count("name"),
+            mailboxes=Sum("mailbox_count", default=0),
+            used=Sum("quota_used", default=0),
+        ),
+        "concerns": attention.concerns(request.user),
+        "changes": Audit.objects.filter(access.rights(request.user).within("domain"))[:6],
+    }
+    return render(request, "accounts/home.html", context)
 
 
 @sensitive_post_parameters("current", "new")

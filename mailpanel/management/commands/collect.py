@@ -4,11 +4,17 @@ import logging
 import signal
 import time
 from collections.abc import Callable
+from datetime import timedelta
 
+from axes.models import AccessAttempt
+from django.conf import settings
+from django.core.management import call_command
 from django.core.management.base import BaseCommand
 from django.db import DatabaseError, InterfaceError, close_old_connections, connection
+from django.utils import timezone
 
-from accounts import usage
+from accounts import audit, trash, usage
+from mailpanel.daemons import DaemonError
 
 log = logging.getLogger(__name__)
 
@@ -19,16 +25,29 @@ EVERY = 60  # seconds
 
 def mailbox_usage(minute: int | None) -> None:
     """A tenth of the mailboxes each minute: quota in use and last sign-in."""
-    usage.refresh(None if minute is None else minute % 10)
+    tenth = None if minute is None else minute % 10
+    usage.refresh(tenth)
+    usage.refresh_domains(tenth)
 
 
-JOBS: tuple[Callable[[int | None], None], ...] = (mailbox_usage,)
+def purge(minute: int | None) -> None:
+    """Once an hour: what has been in the trash too long, sessions that have ended, wrong passwords that count no more."""
+    if minute is not None and minute % 60:
+        return
+    call_command("clearsessions", verbosity=0)
+    pause = timedelta(minutes=settings.MAILPANEL_SIGNIN_PAUSE_MINUTES)
+    AccessAttempt.objects.filter(attempt_time__lt=timezone.now() - pause).delete()
+    try:
+        trash.purge(trash.due(), by=audit.By("mailpanel"))
+    except DaemonError as error:
+        log.warning("What is due in the trash waits for the next hour: %s", error)
+
+
+JOBS: tuple[Callable[[int | None], None], ...] = (mailbox_usage, purge)
 
 
 class Command(BaseCommand):
-    help = (
-        "Keep up to date what the panel shows of the daemons: quota in use and last sign-ins. Runs for ever."
-    )
+    help = "Keep up to date what the panel shows of the daemons, and purge what is due. Runs for ever."
     requires_system_checks = []
 
     def add_arguments(self, parser):
