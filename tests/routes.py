@@ -24,6 +24,8 @@ ROUTES = {
     "aliasdomain_add": "domains:domain_new",  # a mirror is a domain with “Mirror of” filled in
     "domain_add": "domains:domain_new",
     "domain_edit": "domains:domain_edit",
+    "admin_add": "accounts:role_give",
+    "admin_edit": "accounts:role_take",  # a role is given and taken, not edited
 }
 WITHOUT_A_PAGE = {
     "reset": "a forgotten password is reset by the helpdesk; recovery addresses come later",
@@ -32,8 +34,6 @@ WITHOUT_A_PAGE = {
     "setup": "there is no set-up page on purpose: the first admin is made by command",
     "forward": "forwarding by its owner comes later; an admin makes an alias",
     "mailbox_bulk": "bulk actions come with the pages of all roles",
-    "admin_add": "roles are granted by command until their page comes",
-    "admin_edit": "roles are granted by command until their page comes",
     "export_mailboxes": "exports come with the pages of all roles",
 }
 
