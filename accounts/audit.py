@@ -183,6 +183,8 @@ def _destination(told) -> str:
     words = [_("on") if told.get("enabled") else _("off")]
     if expires := told.get("expires"):
         words.append(_("until %s") % _moment(str(expires)))
+    if told.get("send_as"):
+        words.append(_("may send as this"))
     if comment := told.get("comment"):
         words.append(f"“{comment}”")
     return ", ".join(words)
