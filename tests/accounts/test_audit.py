@@ -8,10 +8,12 @@ import itertools
 import json
 import re
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
 
 import pytest
 from django.conf import settings
+from django.core.exceptions import ValidationError
 from django.core.management import call_command
 from django.db import connection
 from django.urls import reverse
@@ -19,15 +21,16 @@ from django.utils import timezone
 from hypothesis import given
 from hypothesis import strategies as st
 
-from accounts import audit, lifecycle, roles, trash
+from accounts import audit, authentication, lifecycle, roles, second_factor, trash
 from accounts.access import Rights
 from accounts.forms.audit import AuditForm
-from accounts.models import Audit, Mailbox, Role, Trash
+from accounts.models import Audit, Mailbox, RecoveryCode, Role, SecondFactor, Trash
 from domains.lifecycle import Destination, change_domain, open_domain, save_alias
 from domains.models import Alias, Domain
 from mailpanel.daemons import DaemonError
 from mailpanel.paging import newest
 from tests import people
+from tests.authenticator import KEY, code, wrong
 from tests.environment import ON_MARIADB
 from tests.people import find
 
@@ -429,10 +432,7 @@ def test_denied_is_marked(world, as_):
 def recorded() -> set[tuple[str, str]]:
     """Each action and kind that a call of audit.record in the code could write."""
     found = set()
-    for path in itertools.chain(
-        *(Path(settings.BASE_DIR, app).rglob("*.py") for app in ("accounts", "domains", "mailpanel"))
-    ):
-        tree = ast.parse(path.read_text())
+    for tree in trees():
         for function in ast.walk(tree):
             if not isinstance(function, ast.FunctionDef):
                 continue
@@ -456,17 +456,28 @@ def texts(node, function, tree) -> set[str]:
             return set(trash.KINDS.values())
         case ast.Name(id=name) if values := assigned(name, function):
             return set().union(*(texts(value, function, tree) for value in values))
-        case ast.Name(id=name):  # an argument: what the function is called with
-            place = [argument.arg for argument in function.args.args].index(name)
-            calls = [
-                call
-                for call in ast.walk(tree)
-                if isinstance(call, ast.Call) and ast.unparse(call.func) == function.name
-            ]
-            return set().union(
-                *(texts(call.args[place], function, tree) for call in calls if len(call.args) > place)
-            )
+        case ast.Name(id=name):  # an argument: its default, and what the function is called with anywhere
+            own, places = function.args, [argument.arg for argument in function.args.args]
+            names = [argument.arg for argument in own.kwonlyargs]
+            given = [own.kw_defaults[names.index(name)]] if name in names else []
+            for call in calls(function.name):
+                given += [keyword.value for keyword in call.keywords if keyword.arg == name]
+                given += call.args[places.index(name) :][:1] if name in places else []
+            return set().union(*(texts(value, function, tree) for value in given))
     return set()
+
+
+@cache
+def trees() -> list[ast.Module]:
+    paths = itertools.chain(
+        *(Path(settings.BASE_DIR, app).rglob("*.py") for app in ("accounts", "domains", "mailpanel"))
+    )
+    return [ast.parse(path.read_text()) for path in paths]
+
+
+def calls(name: str) -> list[ast.Call]:
+    every = (node for tree in trees() for node in ast.walk(tree) if isinstance(node, ast.Call))
+    return [call for call in every if ast.unparse(call.func).rpartition(".")[2] == name]
 
 
 def assigned(name, tree) -> list:
@@ -529,13 +540,32 @@ def do_everything(as_):
     trash.purge(timezone.now(), by=BY)
     post("accounts:audit_export")
     as_("help_a").post(reverse("accounts:mailbox_password", args=["boss@a.example"]), {"new": NEW})
+    codes = use_second_factor(find("user9"))
+    authentication.unlock(find("user9"), by=BY)
     Domain.objects.filter(name="c.example").update(mailbox_count=99, quota_given=5)
     call_command("recount", stdout=io.StringIO())
     client = as_("user2")
     client.post(
         reverse("accounts:password"), {"current": people.PASSWORD, "new": "twelve green glass bottles"}
     )
-    return [shown, NEW, people.PASSWORD, "twelve green glass bottles"]
+    return [shown, NEW, people.PASSWORD, "twelve green glass bottles", *codes]
+
+
+def use_second_factor(mailbox) -> list[str]:
+    """All that is recorded of it; the key, and the codes that were typed and shown."""
+    shown = code()
+    first = second_factor.set_up(mailbox, KEY, shown, by=BY)
+    recovery = [*first, *second_factor.renew_codes(mailbox, by=BY)]
+    second_factor.verify(mailbox, recovery[-1], by=BY)
+    SecondFactor.objects.update(throttling_failure_count=second_factor.ALARM - 1)
+    typed = wrong()
+    with pytest.raises(ValidationError):
+        second_factor.verify(mailbox, typed, by=BY)
+    hashes = list(RecoveryCode.objects.values_list("hash", flat=True))
+    second_factor.take_off(mailbox, by=BY)
+    second_factor.set_up(mailbox, KEY, code(), by=BY)
+    second_factor.take_off(mailbox, by=BY, action="factor_clear")
+    return [KEY, f'"{shown}"', f'"{typed}"', *recovery, *hashes]
 
 
 def test_no_secret_in_any_entry(world, as_, dovecot):
