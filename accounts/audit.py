@@ -1,8 +1,21 @@
 """Who did what to which object: one table, one function, in the same transaction as the change."""
 
+import json
+from collections.abc import Iterator
 from typing import NamedTuple
 
-from accounts.models import Audit
+from django.db import models
+from django.db.models import QuerySet
+from django.utils import timezone
+from django.utils.dateparse import parse_datetime
+from django.utils.formats import date_format
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from accounts.models import Audit, Mailbox, role_words
+from domains import addresses, quota
+from domains.models import AddressField, Domain, LimitField, SizeField
+from mailpanel import paging
 
 
 class By(NamedTuple):
@@ -36,7 +49,10 @@ def difference(before: dict, after: dict) -> tuple[dict, dict]:
 def record(
     by: By, action: str, kind: str, name: str, *, domain: str = "", before=None, after=None, reason: str = ""
 ):
-    """Write one row. `kind` is domain, mailbox, alias or role; `name` the address or domain it is about."""
+    """Write one row. `kind` is domain, mailbox, alias or role; `name` the address or domain it is about.
+
+    Each pair of action and kind has its words in accounts.models.
+    """
     Audit.objects.create(
         actor=by.actor[:255],
         client=by.client,
@@ -48,11 +64,6 @@ def record(
         after=after,
         reason=reason[:255],
     )
-
-
-def last(kind: str, name: str) -> Audit | None:
-    """The newest row about an object."""
-    return Audit.objects.filter(kind=kind, name=name[:255]).order_by("-id").first()
 
 
 def record_all(by: By, action: str, kind: str, rows: list[tuple], *, domain: str, reason: str = ""):
@@ -74,3 +85,127 @@ def record_all(by: By, action: str, kind: str, rows: list[tuple], *, domain: str
         ),
         batch_size=1000,
     )
+
+
+def last(kind: str, name: str) -> Audit | None:
+    """The newest row about an object."""
+    return Audit.objects.filter(kind=kind, name=name[:255]).first()
+
+
+# --- reading ------------------------------------------------------------------------------------------------
+
+
+def everything(rows: QuerySet[Audit]) -> Iterator[Audit]:
+    """From the newest to the oldest, read in portions."""
+    asked = {}
+    while True:
+        portion = paging.newest(rows, asked, size=500)
+        yield from portion
+        if not portion.later:
+            return
+        asked = {"before": portion.last}
+
+
+COLUMNS = ["at", "actor", "action", "kind", "name", "domain", "client", "reason", "before", "after"]
+
+
+def cells(entry: Audit) -> list[str]:
+    """One entry for CSV: the time in UTC, before and after as JSON."""
+    return [
+        entry.at.isoformat(),
+        *(getattr(entry, column) for column in COLUMNS[1:-2]),
+        *(
+            "" if told is None else json.dumps(told, ensure_ascii=False)
+            for told in (entry.before, entry.after)
+        ),
+    ]
+
+
+class Change(NamedTuple):
+    label: str
+    before: str
+    after: str
+
+
+NOTHING = "–"
+_LABELS = {
+    "domain": gettext_lazy("domain"),
+    "mailboxes": gettext_lazy("mailboxes"),
+    "aliases": gettext_lazy("alias destinations"),
+    "mailbox_count": gettext_lazy("mailboxes"),
+    "alias_count": gettext_lazy("alias destinations"),
+    "quota_given": gettext_lazy("promised quota"),
+    "password_changed": gettext_lazy("password changed"),
+    "last_login": gettext_lazy("last sign-in here"),
+    "role": gettext_lazy("role"),
+}
+
+
+def changes(entry: Audit) -> list[Change]:
+    """What an entry keeps of before and after, field by field, in words."""
+    before, after = (
+        {"role": role_words(told["kind"], told.get("domain"))}
+        if entry.kind == "role" and "kind" in told
+        else told
+        for told in (
+            told if isinstance(told, dict) else {} if told is None else {"": told}
+            for told in (entry.before, entry.after)
+        )
+    )
+    fields = {
+        field.column: field for field in (Domain if entry.kind == "domain" else Mailbox)._meta.concrete_fields
+    }
+
+    def change(key: str) -> Change:
+        field = fields.get(key)
+        if entry.kind == "alias":
+            return Change(
+                addresses.to_unicode(key), _destination(before.get(key)), _destination(after.get(key))
+            )
+        label = _LABELS.get(key) or (field.verbose_name if field else key.replace("_", " "))
+        return Change(
+            str(label), *(_value(field, told[key]) if key in told else NOTHING for told in (before, after))
+        )
+
+    return [change(key) for key in {**before, **after}]
+
+
+def _value(field, value) -> str:
+    match value:
+        case None if isinstance(field, SizeField | LimitField):
+            return _("unlimited")
+        case None | "":
+            return NOTHING
+        case bool():
+            return _("yes") if value else _("no")
+        case int() if isinstance(field, SizeField) or (field and field.name == "quota_given"):
+            return quota.show(value)
+        case str() if isinstance(field, models.DateTimeField):
+            return _moment(value)
+        case str() if isinstance(field, AddressField | models.ForeignKey):
+            return addresses.to_unicode(value)
+        case str() | int() | float():
+            return str(value)
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _moment(text: str) -> str:
+    try:
+        moment = parse_datetime(text)
+    except ValueError:
+        moment = None
+    return date_format(timezone.localtime(moment), "DATETIME_FORMAT") if moment and moment.tzinfo else text
+
+
+def _destination(told) -> str:
+    """A destination of an alias: on or off, until when, and the comment."""
+    if not isinstance(told, dict):
+        return NOTHING if told is None else _value(None, told)
+    words = [_("on") if told.get("enabled") else _("off")]
+    if expires := told.get("expires"):
+        words.append(_("until %s") % _moment(str(expires)))
+    if told.get("send_as"):
+        words.append(_("may send as this"))
+    if comment := told.get("comment"):
+        words.append(f"“{comment}”")
+    return ", ".join(words)

@@ -1,4 +1,4 @@
-"""Open, change and close a mailbox, and give and take roles: database first, daemons after the commit.
+"""Open, change and close a mailbox: database first, daemons after the commit.
 
 Every function writes its audit row in the same transaction. Those that end with `forget` raise DaemonError when the
 database holds the change but Dovecot could not be told; the caller says so, with what to do.
@@ -135,14 +135,19 @@ def set_password(
 
 
 @retried_on_deadlock
-def close_mailbox(mailbox: Mailbox, *, by: audit.By, reason: str = "") -> None:
-    """Move a mailbox to the trash with all that hangs on it: app passwords, second factor, senders, roles, and the alias rows
-    of every domain that lead to it, since mail that is accepted for them could only bounce."""
+def close_mailbox(
+    mailbox: Mailbox, *, by: audit.By, reason: str = "", deletion: uuid.UUID | None = None
+) -> None:
+    """Move a mailbox to the trash with all that hangs on it: app passwords, second factor, senders, roles, and the
+    alias rows of every domain that lead to it, since mail that is accepted for them could only bounce.
+
+    `deletion` is the key to bring it back by, which the caller also has when Dovecot could not be told.
+    """
     with keeping_a_server_admin():
         # as it is now: a quota that changed meanwhile, or a second deletion, would leave the counters wrong
         mailbox = held(mailbox)
         _reserve(mailbox.domain_id, mailbox.quota, None, mailboxes=-1)
-        trash_mailboxes(Mailbox.objects.filter(pk=mailbox.pk), by=by, deletion=uuid.uuid4())
+        trash_mailboxes(Mailbox.objects.filter(pk=mailbox.pk), by=by, deletion=deletion or uuid.uuid4())
         audit.record(
             by,
             "delete",
@@ -156,10 +161,12 @@ def close_mailbox(mailbox: Mailbox, *, by: audit.By, reason: str = "") -> None:
 
 
 @retried_on_deadlock
-def close_domain(domain: Domain, *, by: audit.By, reason: str = "") -> None:
+def close_domain(
+    domain: Domain, *, by: audit.By, reason: str = "", deletion: uuid.UUID | None = None
+) -> None:
     """Move a domain to the trash with its mailboxes, aliases, roles, and what leads to them; a dozen statements,
-    however many rows. Its mirrors must be gone before. Raises ValidationError."""
-    deletion = uuid.uuid4()
+    however many rows. Its mirrors must be gone before. `deletion` as in close_mailbox. Raises ValidationError."""
+    deletion = deletion or uuid.uuid4()
     with keeping_a_server_admin():
         domain = held(domain)
         if mirror := domain.mirrors.first():
@@ -304,32 +311,6 @@ def _bring_back_senders(rows: QuerySet, told: Callable[[str], str]) -> list[str]
     return [
         _("To send as %s") % told(row[2]) for row in all_of_them if row not in fits and row[1:] not in there
     ]
-
-
-@retried_on_deadlock
-def grant(mailbox: Mailbox, kind: str, domain: Domain | None, *, by: audit.By) -> None:
-    """Give a role, for one domain or (None) for all. Giving it twice changes nothing."""
-    with transaction.atomic():
-        held(mailbox)
-        role, made = Role.objects.get_or_create(mailbox=mailbox, kind=kind, domain=domain)
-        if made:
-            audit.record(
-                by,
-                "grant",
-                "role",
-                mailbox.email,
-                domain=domain.name if domain else "",
-                after={"role": str(role)},
-            )
-
-
-@retried_on_deadlock
-def revoke(role: Role, *, by: audit.By) -> None:
-    with transaction.atomic():
-        audit.record(
-            by, "revoke", "role", role.mailbox.email, domain=role.domain_id or "", before={"role": str(role)}
-        )
-        role.delete()
 
 
 def renew_hash(mailbox: Mailbox, password: str) -> None:

@@ -86,6 +86,7 @@ class Mailbox(AbstractBaseUser):
             models.Index(name="user_domain_last_used", fields=["domain", "last_used", "email"]),
             models.Index(name="user_state", fields=["enabled", "can_login", "email"]),
             models.Index(name="user_domain_state", fields=["domain", "enabled", "can_login", "email"]),
+            models.Index(name="user_server_admins", fields=["is_superuser", "email"]),
         ]
 
     def __str__(self):
@@ -228,10 +229,20 @@ class Role(models.Model):
         ]
 
     def __str__(self):
-        return _("%(kind)s of %(domain)s") % {
-            "kind": self.get_kind_display(),
-            "domain": self.domain or _("all domains"),
-        }
+        return role_words(self.kind, self.domain_id)
+
+
+SERVER = "server"  # beside Role.Kind: the role that is the column is_superuser
+
+
+def role_words(kind: str, domain: str | None) -> str:
+    """“domain admin of example.org”; for an unknown kind, which a log may hold, the kind itself."""
+    everywhere, here = {
+        SERVER: (_("server admin"), _("server admin")),
+        Role.Kind.ADMIN: (_("domain admin of all domains"), _("domain admin of %s")),
+        Role.Kind.HELPDESK: (_("helpdesk of all domains"), _("helpdesk of %s")),
+    }.get(kind, (kind, f"{kind} %s"))
+    return here % addresses.to_unicode(domain) if domain and "%s" in here else everywhere
 
 
 class Audit(models.Model):
@@ -250,11 +261,16 @@ class Audit(models.Model):
 
     class Meta:
         db_table = "audit"
-        ordering = ["-id"]
+        ordering = ["-at", "-id"]
+        # Both databases end each with the id, so that it holds the order, too; a filter by days is a range of it.
         indexes = [
-            models.Index(name="audit_domain", fields=["domain", "id"]),
-            models.Index(name="audit_object", fields=["kind", "name", "id"]),
-            models.Index(name="audit_actor", fields=["actor", "id"]),
+            models.Index(name="audit_at", fields=["at"]),
+            models.Index(name="audit_name", fields=["name", "at"]),
+            models.Index(name="audit_actor", fields=["actor", "at"]),
+            models.Index(name="audit_action", fields=["action", "kind", "at"]),
+            models.Index(name="audit_domain", fields=["domain", "at"]),
+            models.Index(name="audit_domain_actor", fields=["domain", "actor", "at"]),
+            models.Index(name="audit_domain_action", fields=["domain", "action", "kind", "at"]),
         ]
 
     @property
@@ -262,11 +278,19 @@ class Audit(models.Model):
         """What was done, to follow the actor's name."""
         return _ACTIONS.get((self.action, self.kind), f"{self.action} {self.kind}")
 
+    @staticmethod
+    def choices() -> list[tuple[str, str]]:
+        """All that is recorded, as `action kind` and in words."""
+        return [(" ".join(key), words) for key, words in _ACTIONS.items()]
+
 
 _ACTIONS = {
     ("create", "domain"): gettext_lazy("made the domain"),
     ("change", "domain"): gettext_lazy("changed the domain"),
     ("delete", "domain"): gettext_lazy("deleted the domain"),
+    ("restore", "domain"): gettext_lazy("brought back the domain"),
+    ("purge", "domain"): gettext_lazy("ended for good the domain"),
+    ("recount", "domain"): gettext_lazy("corrected the counters of"),
     ("create", "mailbox"): gettext_lazy("made the mailbox"),
     ("change", "mailbox"): gettext_lazy("changed the mailbox"),
     ("password", "mailbox"): gettext_lazy("set a new password for"),
@@ -278,14 +302,19 @@ _ACTIONS = {
     ("used_code", "mailbox"): gettext_lazy("used a recovery code of"),
     ("wrong_codes", "mailbox"): gettext_lazy("knew the password and typed five wrong codes for"),
     ("unlock", "mailbox"): gettext_lazy("ended the pause after wrong passwords for"),
+    ("restore", "mailbox"): gettext_lazy("brought back the mailbox"),
+    ("purge", "mailbox"): gettext_lazy("ended for good the mailbox"),
     ("create", "alias"): gettext_lazy("made the alias"),
     ("change", "alias"): gettext_lazy("changed the alias"),
     ("delete", "alias"): gettext_lazy("deleted the alias"),
+    ("restore", "alias"): gettext_lazy("brought back the alias"),
+    ("purge", "alias"): gettext_lazy("ended for good the alias"),
     ("grant", "role"): gettext_lazy("gave a role to"),
     ("revoke", "role"): gettext_lazy("took a role from"),
     ("export", "domain"): gettext_lazy("exported the mailboxes of"),
     ("export", "mailbox"): gettext_lazy("exported a list of mailboxes"),
     ("denied", "page"): gettext_lazy("was refused at"),
+    ("export", "log"): gettext_lazy("exported the audit log"),
 }
 
 

@@ -1,6 +1,17 @@
 from django.urls import path
 
-from accounts.views import bulk, exports, mailboxes, own, search, second_factor, session, trash
+from accounts.views import (
+    audit,
+    bulk,
+    exports,
+    mailboxes,
+    own,
+    roles,
+    search,
+    second_factor,
+    session,
+    trash,
+)
 
 app_name = "accounts"
 urlpatterns = [
@@ -28,6 +39,13 @@ urlpatterns = [
     ),
     path("mailboxes/<str:email>/unlock/", mailboxes.mailbox_unlock, name="mailbox_unlock"),
     path("mailboxes/<str:email>/delete/", mailboxes.mailbox_delete, name="mailbox_delete"),
+    path("mailboxes/<str:email>/roles/", roles.mailbox_roles, name="mailbox_roles"),
+    path("mailboxes/<str:email>/roles/give/", roles.role_give, name="role_give"),
+    path("mailboxes/<str:email>/roles/<str:kind>/<str:domain>/", roles.role_take, name="role_take"),
+    path("roles/", roles.roles, name="roles"),
+    path("log/", audit.audit, name="audit"),
+    path("log/export/", audit.audit_export, name="audit_export"),
+    path("log/own/", audit.audit_own, name="audit_own"),
     path("trash/", trash.trash, name="trash"),
     path("trash/<uuid:deletion>/restore/", trash.trash_restore, name="trash_restore"),
 ]

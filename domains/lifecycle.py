@@ -77,8 +77,11 @@ def save_alias(
     instead_of_mailbox: bool = False,
     compare: Callable[[list[Destination]], None] | None = None,
     told: Callable[[str], str] = addresses.to_unicode,
+    deletion: uuid.UUID | None = None,
 ) -> None:
     """Make the rows of `source` (canonical) exactly these; none of them deletes the alias.
+
+    `deletion` is the key to bring back those by that go.
 
     An alias takes the mail of a mailbox of the same name: that mailbox must be among the destinations (“as well”) or
     `instead_of_mailbox` must say that it is meant. The rows in `sender` of the mailboxes that are or were destinations
@@ -99,7 +102,7 @@ def save_alias(
         domain = addresses.split(source)[1]
         Domain.objects.all().reserve(domain, aliases=len(after) - len(before))
         _check(source, destinations, instead_of_mailbox, told)
-        within = {"deletion": uuid.uuid4(), "actor": by.actor}
+        within = {"deletion": deletion or uuid.uuid4(), "actor": by.actor}
         _let_send(source, now, after, within)
         trash.move(
             Alias.objects.filter(source=source, destination__in=before.keys() - after.keys()),

@@ -1,7 +1,9 @@
 from django.urls import path
 
+from accounts.views.audit import domain_activity
 from accounts.views.exports import mailboxes_export
 from accounts.views.mailboxes import mailbox_new
+from accounts.views.roles import domain_roles
 from domains import views
 
 app_name = "domains"
@@ -15,6 +17,8 @@ urlpatterns = [
     path("domains/<str:name>/mailboxes/new/", mailbox_new, name="mailbox_new"),
     path("domains/<str:name>/aliases/", views.domain_aliases, name="domain_aliases"),
     path("domains/<str:name>/aliases/new/", views.alias_new, name="alias_new"),
+    path("domains/<str:name>/activity/", domain_activity, name="domain_activity"),
+    path("domains/<str:name>/roles/", domain_roles, name="domain_roles"),
     path("aliases/", views.aliases, name="aliases"),
     path("aliases/<str:source>/", views.alias, name="alias"),
     path("aliases/<str:source>/delete/", views.alias_delete, name="alias_delete"),

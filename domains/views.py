@@ -1,4 +1,5 @@
 from datetime import timedelta
+from uuid import uuid4
 
 from django.conf import settings
 from django.contrib import messages
@@ -89,13 +90,15 @@ def domain_delete(request, name):
     found = access.domain(request.user, name, to=To.OWN)
     form = TypedNameForm(request.POST or None, name=found.name)
     if request.method == "POST" and form.is_valid():
+        reason, deletion = form.cleaned_data["reason"], uuid4()
         try:
             tell(
                 request,
-                lambda: close_domain(found, by=by(request), reason=form.cleaned_data["reason"]),
+                lambda: close_domain(found, by=by(request), reason=reason, deletion=deletion),
                 _("%s is deleted. It can be brought back for %s days.")
                 % (found, settings.MAILPANEL_TRASH_DAYS),
                 _("Mail programs that are connected notice it within the hour."),
+                deletion=deletion,
             )
         except ValidationError as error:
             form.take(error)
@@ -229,14 +232,18 @@ def alias_delete(request, source):
     rows = access.alias(request.user, source, to=To.CHANGE)
     form = ReasonForm(request.POST if request.method == "POST" else None)
     if request.method == "POST":
+        deletion = uuid4()
         try:
-            lifecycle.save_alias(rows[0].source, [], by=by(request), told=access.told(request.user))
+            told = access.told(request.user)
+            lifecycle.save_alias(rows[0].source, [], by=by(request), deletion=deletion, told=told)
         except ValidationError as error:
             form.take(error)
         else:
             done = _("%s is deleted. It can be brought back for %s days.")
             messages.success(
-                request, done % (addresses.to_unicode(rows[0].source), settings.MAILPANEL_TRASH_DAYS)
+                request,
+                done % (addresses.to_unicode(rows[0].source), settings.MAILPANEL_TRASH_DAYS),
+                extra_tags=str(deletion),
             )
             return redirect("domains:domain_aliases", rows[0].domain_id)
     mailbox = Mailbox.objects.filter(email=rows[0].source).exists()
@@ -275,7 +282,7 @@ def _shadowed(local: str, domain: str) -> Mailbox | None:
 
 def _save(request, form, destinations, source: str) -> bool:
     """Save what the forms hold; a refusal goes to the form. An alias without destinations is deleted."""
-    chosen = [row.destination() for row in destinations.kept]
+    chosen, deletion = [row.destination() for row in destinations.kept], uuid4()
     shadow = form.cleaned_data.get("shadow")
     if shadow == AS_WELL and source not in {to.address for to in chosen}:
         chosen.append(Destination(source))
@@ -288,6 +295,7 @@ def _save(request, form, destinations, source: str) -> bool:
             chosen,
             by=by(request),
             instead_of_mailbox=shadow == INSTEAD,
+            deletion=deletion,
             compare=form.compare,
             told=access.told(request.user, [source, *form.chosen]),
         )
@@ -295,5 +303,6 @@ def _save(request, form, destinations, source: str) -> bool:
         form.take(error)
         return False
     done = _("%s is saved and takes effect at once.") if chosen else _("%s is deleted.")
-    messages.success(request, done % addresses.to_unicode(source))
+    tags = "" if chosen else str(deletion)
+    messages.success(request, done % addresses.to_unicode(source), extra_tags=tags)
     return True

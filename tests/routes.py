@@ -26,6 +26,8 @@ ROUTES = {
     "aliasdomain_add": "domains:domain_new",  # a mirror is a domain with “Mirror of” filled in
     "domain_add": "domains:domain_new",
     "domain_edit": "domains:domain_edit",
+    "admin_add": "accounts:role_give",
+    "admin_edit": "accounts:role_take",  # a role is given and taken, not edited
 }
 WITHOUT_A_PAGE = {
     "reset": "a forgotten password is reset by the helpdesk; recovery addresses come later",
@@ -33,8 +35,6 @@ WITHOUT_A_PAGE = {
     "health": "the status page comes with its probes",
     "setup": "there is no set-up page on purpose: the first admin is made by command",
     "forward": "forwarding by its owner comes later; an admin makes an alias",
-    "admin_add": "roles are granted by command until their page comes",
-    "admin_edit": "roles are granted by command until their page comes",
 }
 
 

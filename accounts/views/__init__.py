@@ -1,22 +1,28 @@
 """What the views of all apps share: who acts, and how the outcome is told."""
 
+from uuid import UUID
+
 from django.contrib import messages
 
-from accounts import audit
+from accounts.audit import By
 from accounts.authentication import client_address
 from mailpanel.daemons import DaemonError
 
 
-def by(request) -> audit.By:
+def by(request) -> By:
     """Who acts in this request."""
-    return audit.By(request.user.email, client_address(request))
+    return By(request.user.email, client_address(request))
 
 
-def tell(request, change, done: str, otherwise: str) -> None:
-    """Run a change that ends at Dovecot, and say what was done; or what was not, and what to do."""
+def tell(request, change, done: str, otherwise: str, *, deletion: UUID | None = None) -> None:
+    """Run a change that ends at Dovecot, and say what was done; or what was not, and what to do.
+
+    With the key of a `deletion`, the message has a button to undo it.
+    """
+    tags = str(deletion or "")
     try:
         change()
     except DaemonError as error:
-        messages.warning(request, f"{done} {error} {otherwise}")
+        messages.warning(request, f"{done} {error} {otherwise}", extra_tags=tags)
     else:
-        messages.success(request, done)
+        messages.success(request, done, extra_tags=tags)

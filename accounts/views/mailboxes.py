@@ -1,3 +1,5 @@
+from uuid import uuid4
+
 from django.conf import settings
 from django.contrib import messages
 from django.core.exceptions import ValidationError
@@ -11,7 +13,7 @@ from django.views.decorators.http import require_POST, require_safe
 from accounts import access, authentication, lifecycle, passwords, second_factor
 from accounts.access import To
 from accounts.forms.mailboxes import MailboxForm, NewMailboxForm
-from accounts.models import Audit, Mailbox
+from accounts.models import Mailbox, role_words
 from accounts.views import by, tell
 from accounts.views.lists import Listing
 from domains import reach
@@ -31,17 +33,18 @@ def mailbox(request, email):
     return render(
         request,
         "accounts/mailbox.html",
-        card(found, request.user)
+        card(found, request.user, access.log(request.user, about=found.email))
         | {
             "pauses": authentication.pauses(found),
+            "may_grant": access.may(request.user, To.GRANT, found),
             "may_change": access.may(request.user, To.CHANGE, found),
             "may_reset": access.may(request.user, To.RESET, found),
         },
     )
 
 
-def card(found: Mailbox, actor: Mailbox) -> dict:
-    """What the page of one mailbox shows."""
+def card(found: Mailbox, actor: Mailbox, log) -> dict:
+    """What the page of one mailbox shows the actor; `log` is what he may see of the audit log about it."""
     own = list(Alias.objects.filter(source=found.email))
     return {
         "mailbox": found,
@@ -50,8 +53,8 @@ def card(found: Mailbox, actor: Mailbox) -> dict:
         "last_sign_ins": found.last_sign_ins[:5],
         "shadow": any(row.is_alive for row in own),
         "keeps_copy": any(row.is_alive and row.destination == found.email for row in own),
-        "roles": found.roles.select_related("domain"),
-        "changes": Audit.objects.filter(name=found.email)[:8],
+        "roles": [role_words(*role) for role in access.roles_of([found])[found]],
+        "changes": log[:8],
     } | reach.pointers(found, actor)
 
 
@@ -179,13 +182,15 @@ def mailbox_delete(request, email):
     found = access.mailbox(request.user, email, to=To.CHANGE)
     form = ReasonForm(request.POST if request.method == "POST" else None)
     if request.method == "POST" and form.is_valid():
+        reason, deletion = form.cleaned_data["reason"], uuid4()
         try:
             tell(
                 request,
-                lambda: lifecycle.close_mailbox(found, by=by(request), reason=form.cleaned_data["reason"]),
+                lambda: lifecycle.close_mailbox(found, by=by(request), reason=reason, deletion=deletion),
                 _("%s is deleted. It can be brought back for %s days.")
                 % (found, settings.MAILPANEL_TRASH_DAYS),
                 _("Mail programs that are connected notice it within the hour."),
+                deletion=deletion,
             )
         except ValidationError as error:
             form.take(error)

@@ -9,16 +9,16 @@ from django.views.decorators.http import require_POST, require_safe
 
 from accounts import access, attention, lifecycle, passwords
 from accounts.forms.own import PasswordForm
-from accounts.models import Audit
 from accounts.views import by, tell
 from accounts.views.mailboxes import card
-from mailpanel.paging import page
+from mailpanel.paging import newest, page
 
 
 @require_safe
 def home(request):
     if not access.rights(request.user).any:
-        return render(request, "accounts/my.html", {"own": card(request.user, request.user)})
+        own = card(request.user, request.user, access.own_log(request.user))
+        return render(request, "accounts/my.html", {"own": own})
     found = page(access.domains(request.user).select_related("alias_of"), "name", request.GET, size=20)
     context = {
         "domains": found,
@@ -28,7 +28,7 @@ def home(request):
             used=Sum("quota_used", default=0),
         ),
         "concerns": attention.concerns(request.user),
-        "changes": Audit.objects.filter(access.rights(request.user).within("domain"))[:6],
+        "changes": newest(access.log(request.user), {}, size=6),
     }
     return render(request, "accounts/home.html", context)
 

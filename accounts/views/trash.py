@@ -35,7 +35,7 @@ def page_of_deletions(rows, asked):
 @require_POST
 def trash_restore(request, deletion):
     found = access.deletion(request.user, deletion)
-    left = []
+    left, back = [], ("accounts:trash",)
     try:
         tell(
             request,
@@ -47,6 +47,14 @@ def trash_restore(request, deletion):
         )
     except ValidationError as error:
         messages.error(request, " ".join(error.messages))
+    else:
+        if (
+            request.POST.get("then") == "show" and not left
+        ):  # the button of the message that told of the deletion
+            back = (_PAGES[found.table], found.name)
     if left:
         messages.warning(request, _("Left in the trash: %s") % ", ".join(left[:10]))
-    return redirect("accounts:trash")
+    return redirect(*back)
+
+
+_PAGES = {"domain": "domains:domain", "user": "accounts:mailbox", "alias": "domains:alias"}

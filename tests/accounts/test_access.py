@@ -71,6 +71,24 @@ accounts:mailbox_unlock    chief@a.example   | 302 405 405 405 405 | 302 404 403
 accounts:mailbox_delete    user2@a.example   | 302 404 403 200 200 | 302 404 403 302 302
 accounts:mailbox_delete    user1@b.example   | 302 404 404 404 200 | 302 404 404 404 302
 accounts:mailbox_delete    chief@a.example   | 302 404 403 403 200 | 302 404 403 403 302
+accounts:mailbox_roles     user2@a.example   | 302 404 403 200 200 | 302 405 405 405 405
+accounts:mailbox_roles     boss@a.example    | 302 404 403 200 200 | 302 405 405 405 405
+accounts:mailbox_roles     user1@b.example   | 302 404 404 404 200 | 302 405 405 405 405
+accounts:mailbox_roles     chief@a.example   | 302 404 403 403 200 | 302 405 405 405 405
+accounts:role_give         user2@a.example   | 302 404 403 200 200 | 302 404 403 403 403
+accounts:role_give         user1@b.example   | 302 404 404 404 200 | 302 404 404 404 403
+accounts:role_give         chief@a.example   | 302 404 403 403 200 | 302 404 403 403 403
+accounts:role_take         help@a.example,helpdesk,a.example   | 302 404 403 200 200 | 302 404 403 302 302
+accounts:role_take         both@a.example,admin,a.example      | 302 404 403 403 200 | 302 404 403 403 302
+accounts:role_take         both@a.example,admin,b.example      | 302 404 404 404 200 | 302 404 404 404 302
+accounts:role_take         boss@b.example,admin,b.example      | 302 404 404 404 200 | 302 404 404 404 302
+accounts:role_take         chief@a.example,server,all          | 302 404 403 403 200 | 302 404 403 403 302
+accounts:role_take         help-all@c.example,helpdesk,all     | 302 404 404 404 200 | 302 404 404 404 302
+accounts:role_take         user2@a.example,helpdesk,a.example  | 302 404 404 404 404 | 302 404 404 404 404
+accounts:roles             -                 | 302 403 403 403 200 | 302 405 405 405 405
+accounts:audit             -                 | 302 403 200 200 200 | 302 405 405 405 405
+accounts:audit_export      -                 | 302 405 405 405 405 | 302 403 200 200 200
+accounts:audit_own         -                 | 302 200 200 200 200 | 302 405 405 405 405
 accounts:trash             -                 | 302 403 200 200 200 | 302 405 405 405 405
 accounts:trash_restore     mailbox           | 302 405 405 405 405 | 302 404 403 302 302
 accounts:trash_restore     with-roles        | 302 405 405 405 405 | 302 404 403 403 302
@@ -93,6 +111,10 @@ domains:domain_aliases     a.example         | 302 404 200 200 200 | 302 405 405
 domains:domain_aliases     b.example         | 302 404 404 404 200 | 302 405 405 405 405
 domains:alias_new          a.example         | 302 404 403 200 200 | 302 404 403 200 200
 domains:alias_new          b.example         | 302 404 404 404 200 | 302 404 404 404 200
+domains:domain_activity    a.example         | 302 404 200 200 200 | 302 405 405 405 405
+domains:domain_activity    b.example         | 302 404 404 404 200 | 302 405 405 405 405
+domains:domain_roles       a.example         | 302 404 200 200 200 | 302 405 405 405 405
+domains:domain_roles       b.example         | 302 404 404 404 200 | 302 405 405 405 405
 domains:aliases            -                 | 302 403 200 200 200 | 302 405 405 405 405
 domains:alias              info@a.example    | 302 404 200 200 200 | 302 404 403 200 200
 domains:alias              secret@b.example  | 302 404 404 404 200 | 302 404 404 404 200
@@ -135,7 +157,7 @@ def test_role_matrix(world, as_, route, on, method, role, status):
         SecondFactor.objects.create(user=find(role), key="00" * 20)
     if on == "halfway":
         stop_halfway(as_(None), "user9" if role == "anonymous" else role)
-    url = reverse(route, args=[] if on in ("-", "has-one", "halfway") else [on])
+    url = reverse(route, args=[] if on in ("-", "has-one", "halfway") else on.split(","))
     answer = client.get(url) if method == "GET" else client.post(url, {})
     assert answer.status_code == status
     if status == 404:

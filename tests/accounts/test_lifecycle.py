@@ -7,7 +7,7 @@ from django.core.exceptions import ValidationError
 from django.db import IntegrityError, connection, transaction
 from django.urls import reverse
 
-from accounts import audit, lifecycle, trash
+from accounts import audit, lifecycle, roles, trash
 from accounts.models import AppPassword, Audit, Mailbox, Role, Sender, Trash
 from domains import lifecycle as domain_lifecycle
 from domains.lifecycle import Destination
@@ -151,7 +151,7 @@ def test_close_leaves_no_alias_that_leads_nowhere(world):
         lambda row: lifecycle.change_mailbox(row, {"name": "x"}, by=BY),
         lambda row: lifecycle.set_password(row, "four violet anvils", by=BY),
         lambda row: lifecycle.close_mailbox(row, by=BY),
-        lambda row: lifecycle.grant(row, "helpdesk", None, by=BY),
+        lambda row: roles.grant(row, "helpdesk", None, by=BY),
     ],
 )
 def test_deleted_meanwhile_is_told(world, change):

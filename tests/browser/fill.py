@@ -122,7 +122,16 @@ def besieged():
                 domain=domain,
                 reason=text,
                 client=text[:45],
+                before={"name": text, text: text, "quota": text, "last_login": text},
+                after={
+                    "name": {text: [text]},
+                    text: None,
+                    "person@a.example": {"comment": text, "expires": text},
+                },
             )
+        Audit.objects.create(
+            actor=text, action="grant", kind="role", name=mailbox.email, domain=domain, after={"kind": text}
+        )
         Audit.objects.create(actor=mailbox.email, action="denied", kind="page", name=text, domain=domain)
         _as_dovecot(
             "INSERT INTO last_login (email, service, address, time) VALUES (%s, %s, %s, %s)",
@@ -334,10 +343,29 @@ def _audit():
         ("shell:root", "change", "mailbox", "user1@a.example", "a.example", "moved to the big quota"),
         ("help@a.example", "denied", "page", "/mailboxes/chief@a.example/password/", "", "POST"),
         ("root1@c.example", "create", "domain", IDN, IDN, ""),
+        ("root1@c.example", "change", "domain", LONG, LONG, "and words to match: " + "so it goes. " * 15),
     ]
+    told = {
+        "domain": {"description": "Nordwind", "max_mailboxes": 100, "quota_pool": None},
+        "role": {"kind": "admin", "domain": "a.example"},
+        "mailbox": {"name": NAMES[-1], "quota": 5 * GB, "enabled": True},
+        "alias": {
+            f"lea.brandt@{IDN}": {"enabled": True, "expires": "", "comment": "Reads along until she is back"}
+        },
+    }
     Audit.objects.bulk_create(
         [
-            Audit(actor=actor, action=action, kind=kind, name=name, domain=domain, reason=reason)
+            Audit(
+                actor=actor,
+                action=action,
+                kind=kind,
+                name=name,
+                domain=domain,
+                reason=reason,
+                client="" if actor.startswith("shell:") else "2001:db8:52::17",
+                before=dict.fromkeys(told[kind]) if action == "change" and kind in told else None,
+                after=told.get(kind) if action != "password" else None,
+            )
             for actor, action, kind, name, domain, reason in rows
         ]
     )

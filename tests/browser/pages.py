@@ -96,6 +96,11 @@ def _faster(name: str, theirs: str, mine: str) -> Callable[[Page], None]:
     return then
 
 
+def _open(page: Page):
+    for summary in page.locator("main details > summary").all()[:4]:
+        summary.click()
+
+
 def _menu(page: Page):
     page.locator(".account summary").click()
 
@@ -182,6 +187,29 @@ PAGES = [
     Shown("accounts:mailbox_delete", "dadm_a", "/mailboxes/user9@a.example/delete/", "no alias"),
     Shown("accounts:mailbox_state", "dadm_a", "/mailboxes/user1@a.example/state/"),
     Shown("accounts:mailbox_state", "dadm_a", "/mailboxes/given@a.example/state/", "no alias"),
+    Shown("accounts:mailbox_roles", "dadm_a", "/mailboxes/user1@a.example/roles/"),
+    Shown("accounts:mailbox_roles", "root1", "/mailboxes/both@a.example/roles/", "several"),
+    Shown("accounts:mailbox_roles", "dadm_a", "/mailboxes/boss@a.example/roles/", "own"),
+    Shown("accounts:mailbox_roles", "root1", f"/mailboxes/{quote(f'{LOCAL}@{LONG}')}/roles/", "long"),
+    Shown("accounts:role_give", "dadm_a", "/mailboxes/user1@a.example/roles/give/?kind=admin&domain=a.example"),
+    Shown("accounts:role_give", "root1", "/mailboxes/user1@a.example/roles/give/?kind=server", "server admin"),
+    Shown("accounts:role_give", "root1", "/mailboxes/disabled@a.example/roles/give/?kind=helpdesk&everywhere=on", "cannot sign in"),
+    Shown("accounts:role_give", "dadm_a", "/mailboxes/user1@a.example/roles/give/?kind=admin&domain=b.example", "refused"),
+    Shown("accounts:role_give", "dadm_a", "/mailboxes/user9@a.example/roles/give/?kind=helpdesk&domain=a.example", "given", fill(reason="x")),
+    Shown("accounts:role_take", "dadm_a", "/mailboxes/help@a.example/roles/helpdesk/a.example/"),
+    Shown("accounts:role_take", "root1", "/mailboxes/root1@c.example/roles/server/all/", "own"),
+    Shown("accounts:roles", "root1", "/roles/"),
+    Shown("accounts:roles", "root1", "/roles/?kind=server&domain=empty.example", "nobody"),
+    Shown("accounts:roles", "root1", "/roles/?domain=nowhere.example", "refused"),
+    Shown("accounts:roles", "postmaster@example.test", "/roles/", empty=True),
+    Shown("accounts:audit", "dadm_a", "/log/", "open", _open),
+    Shown("accounts:audit", "root1", "/log/"),
+    Shown("accounts:audit", "root1", "/log/?object=nobody@a.example", "nothing found"),
+    Shown("accounts:audit", "root1", "/log/?object=nonsense&who=root&since=2026-03-02&until=2026-03-01", "refused"),
+    Shown("accounts:audit", "postmaster@example.test", "/log/", empty=True),
+    Shown("accounts:audit_own", "user1", "/log/own/", "open", _open),
+    Shown("accounts:audit_own", "new@b.example", "/log/own/", "nothing yet"),
+    Shown("accounts:audit_own", "dadm_a", "/log/own/"),
     Shown("accounts:trash", "dadm_a", "/trash/"),
     Shown("accounts:trash", "postmaster@example.test", "/trash/", empty=True),
     Shown("domains:domains", "dadm_a", "/domains/"),
@@ -217,6 +245,13 @@ PAGES = [
     Shown("domains:domain_aliases", "dadm_a", f"{A}aliases/?show=off", "switched off"),
     Shown("domains:domain_aliases", "dadm_a", "/domains/empty.example/aliases/?show=ending", "none ends"),
     Shown("domains:mailbox_new", "dadm_a", f"{A}mailboxes/new/", "alias", fill(local="info")),
+    Shown("domains:domain_activity", "dadm_a", f"{A}activity/"),
+    Shown("domains:domain_activity", "dadm_a", "/domains/empty.example/activity/", "empty"),
+    Shown("domains:domain_activity", "root1", f"/domains/{LONG}/activity/", "long"),
+    Shown("domains:domain_roles", "dadm_a", f"{A}roles/"),
+    Shown("domains:domain_roles", "dadm_a", f"{A}roles/?person=nobody@a.example&kind=admin", "refused"),
+    Shown("domains:domain_roles", "help_a", f"{A}roles/"),
+    Shown("domains:domain_roles", "root1", f"/domains/{LONG}/roles/", "nobody"),
     Shown("domains:alias_new", "dadm_a", f"{A}aliases/new/"),
     Shown("domains:alias_new", "dadm_a", f"{A}aliases/new/", "refused", fill(**{"to-0-address": "not an address"})),
     Shown("domains:alias_new", "dadm_a", f"{A}aliases/new/", "shadow", fill(local="user1", **{"to-0-address": "help@a.example"})),
@@ -235,4 +270,5 @@ PAGES = [
     Shown("domains:alias", "help_a", "/aliases/everybody@a.example/"),
     Shown("domains:alias_delete", "dadm_a", "/aliases/everybody@a.example/delete/"),
     Shown("domains:alias_delete", "dadm_a", "/aliases/@a.example/delete/", "catch-all"),
+    Shown("domains:alias_delete", "dadm_a", "/aliases/party@a.example/delete/", "deleted", fill()),
 ]  # fmt: skip

@@ -46,9 +46,15 @@ def test_in_the_database(visit, besieged, number):
         for part in ("", "settings/", "aliases/", "aliases/new/", "mailboxes/new/")
     ]
     paths += [f"/aliases/alias@{domain}/", f"/domains/relay-{domain}/", f"/domains/relay-{domain}/settings/"]
-    paths += ["/domains/", "/mailboxes/", "/aliases/"]
+    paths += [
+        f"/domains/{domain}/activity/",
+        f"/domains/{domain}/roles/",
+        f"/mailboxes/person@{domain}/roles/",
+    ]
+    paths += ["/domains/", "/mailboxes/", "/aliases/", "/roles/", "/log/", f"/log/?domain={domain}"]
     for path in paths:
         assert page.goto(path).status == 200, path
+        page.locator("main details").evaluate_all("all => all.forEach(one => one.open = true)")
         assert_harmless(page)
     page.goto(paths[0])
     # letter for letter, in a box of its own for the direction of writing
@@ -58,6 +64,10 @@ def test_in_the_database(visit, besieged, number):
     page = visit(f"person@{domain}", "/", besieged).page
     assert_harmless(page)
     expect(page.locator(".log")).to_contain_text(text.strip()[:20])
+    assert page.goto("/log/own/").status == 200
+    assert_harmless(page)
+    reasons = page.locator(".log li .second bdi").all_text_contents()
+    assert reasons.count(text) == 5  # letter for letter: four reasons, and a role of that name
     assert page.goto(f"/aliases/alias@{domain}/").status == 200
     assert page.get_by_label("Comment on person@").input_value() == text
 
@@ -91,11 +101,19 @@ def test_in_addresses_of_pages(visit, besieged, number):
     page = visit("root1", f"/mailboxes/?q={text}", besieged).page
     assert_harmless(page)
     assert page.locator("#filter").input_value() == TEXTS[number][:1000]
+    short = quote(TEXTS[number][:150], safe="")  # six times in one address
     for path, status in {
         f"/domains/a.example/?q={text}": 200,
         f"/mailboxes/?after={text}&before={text}": 200,
         f"/domains/?after={text}": 200,
         f"/aliases/?before={text}": 200,
+        f"/log/?object={short}&who={short}&domain={short}&did={short}&since={short}&until={short}": 200,
+        f"/log/?before={text}": 200,
+        f"/log/own/?after={text}": 200,
+        f"/roles/?kind={short}&domain={short}&after={short}": 200,
+        f"/domains/a.example/roles/?person={short}&kind={short}": 200,
+        f"/mailboxes/user1@a.example/roles/give/?kind={short}&domain={short}": 200,
+        f"/mailboxes/user1@a.example/roles/{short}/{short}/": 404,
         f"/mailboxes/{text}/": 404,
         f"/domains/{text}/": 404,
         f"/aliases/{text}/": 404,

@@ -208,6 +208,50 @@ def test_make_an_alias(visit):
     expect(page.get_by_label("Destination", exact=True)).to_have_count(3)
 
 
+def test_find_in_the_log(visit):
+    page = visit("dadm_a", "/log/").page
+    type_into(page, "Address or domain", "nonsense")
+    press_enter(page)
+    # the field with the error has the focus
+    assert focused(page) == "Address or domain"
+    page.keyboard.press("Control+a")
+    page.keyboard.type("everybody@a.example")
+    press_enter(page)
+    expect(page.locator(".log li")).to_have_count(1)
+    tab_to(page, "everybody@a.example")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("cell", name="Reads along")).to_be_visible()
+
+
+def test_give_a_role(visit):
+    page = visit("dadm_a", "/mailboxes/user2@a.example/").page
+    tab_to(page, "Change… Roles")
+    press_enter(page)
+    tab_to(page, "Helpdesk: resets passwords of people without a role")
+    tab_to(page, "See what follows…")
+    press_enter(page)
+    type_into(page, "Reason", "Second floor")
+    tab_to(page, "Give the role")
+    press_enter(page)
+    expect(page.get_by_role("status")).to_have_text("user2@a.example is helpdesk of a.example now.")
+    tab_to(page, "Take away… helpdesk of a.example")
+    press_enter(page)
+    tab_to(page, "Take the role away")
+    press_enter(page)
+    expect(page.get_by_role("main")).to_contain_text("No role: looks after the own mailbox alone.")
+
+
+def test_undo_a_deletion(visit):
+    page = visit("dadm_a", "/aliases/internship@a.example/delete/").page
+    tab_to(page, "Delete the alias")
+    press_enter(page)
+    tab_to(page, "Undo")
+    press_enter(page)
+    expect(page.get_by_role("status")).to_contain_text("internship@a.example is back.")
+    expect(page.get_by_role("heading", level=1)).to_contain_text("internship@a.example")
+
+
 def test_change_the_password(visit):
     page = visit("new@b.example", "/").page
     tab_to(page, "Password Never changed")

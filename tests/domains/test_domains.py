@@ -152,7 +152,7 @@ def fill(number):
         ("domains:domain", ["hosted.example"], 7),
         ("accounts:mailboxes", [], 6),
         ("domains:aliases", [], 9),
-        ("accounts:mailbox", ["user1@a.example"], 18),
+        ("accounts:mailbox", ["user1@a.example"], 17),
     ],
 )
 def test_statements_of_a_page(world, as_, django_assert_num_queries, number, route, args, statements):

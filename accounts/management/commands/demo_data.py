@@ -11,7 +11,7 @@ from django.db import DatabaseError, connection, transaction
 from django.utils import timezone
 from django.utils.dateparse import parse_date
 
-from accounts import lifecycle, passwords, usage
+from accounts import lifecycle, passwords, roles, usage
 from accounts.management import cast
 from accounts.management.cast import GB, Person, Place
 from accounts.models import Mailbox
@@ -39,8 +39,9 @@ class Command(OperatorCommand):
             demo.make()
         demo.use()
         usage.refresh()
-        roles = dict.fromkeys(email for email, _kind, _domains in cast.ROLES)
-        staff = {email: told_roles(email) for email in [cast.SERVER_ADMIN, *roles]}
+        usage.refresh_domains()
+        others = dict.fromkeys(email for email, _kind, _domains in cast.ROLES)
+        staff = {email: told_roles(email) for email in [cast.SERVER_ADMIN, *others]}
         if as_json:
             self.tell_json(demo.counts | {"password": password, "roles": staff})
             return
@@ -95,7 +96,7 @@ class Demo:
         for email, kind, names in cast.ROLES:
             for name in names:
                 domain = name and Domain.objects.get(pk=name)
-                lifecycle.grant(Mailbox.objects.get(email=email), kind, domain, by=self.by)
+                roles.grant(Mailbox.objects.get(email=email), kind, domain, by=self.by)
         self.lead()
 
     # --- domains and mailboxes ---

@@ -1,0 +1,115 @@
+import re
+from datetime import date, datetime, time, timedelta
+
+from django import forms
+from django.core.exceptions import ValidationError
+from django.core.validators import MaxValueValidator, MinValueValidator
+from django.db.models import QuerySet
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from accounts import access
+from accounts.models import Audit, Mailbox
+from domains import addresses
+from mailpanel.forms import PanelForm, Text
+
+_DAY = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
+_AS_IS = {"autocapitalize": "none", "spellcheck": "false"}
+
+
+class DayInput(forms.DateInput):
+    """The browser's own; where it has none, text that is no day is told in the error, since it cannot stand in here."""
+
+    input_type = "date"
+
+    def format_value(self, value):
+        return value if not isinstance(value, str) or _DAY.fullmatch(value) else ""
+
+
+class Day(forms.DateField):
+    widget = DayInput(format="%Y-%m-%d")
+    # the day after has to be one, in every time zone, and MariaDB's DATETIME begins in 1000
+    default_validators = [MinValueValidator(date(2000, 1, 1)), MaxValueValidator(date(2999, 12, 31))]
+
+    def to_python(self, value):
+        try:
+            return super().to_python(value)
+        except ValidationError:
+            sentence = _("“%s” is not a day. Write it such as 2026-03-14.")
+            raise ValidationError(sentence % str(value)[:40], code="invalid") from None
+
+
+class AuditForm(PanelForm):
+    """What to find in the audit log. A filter that means nothing says so at its field, and narrows nothing."""
+
+    object = Text(label=gettext_lazy("Address or domain"), required=False, max_length=400, attrs=_AS_IS)
+    who = Text(label=gettext_lazy("Done by"), required=False, max_length=400, attrs=_AS_IS)
+    domain = Text(label=gettext_lazy("In the domain"), required=False, max_length=400, attrs=_AS_IS)
+    did = forms.ChoiceField(
+        label=gettext_lazy("What was done"),
+        required=False,
+        choices=lambda: [("", _("anything")), *Audit.choices()],
+    )
+    since = Day(label=gettext_lazy("From"), required=False)
+    until = Day(label=gettext_lazy("To"), required=False)
+
+    def __init__(self, *args, actor: Mailbox, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.actor = actor
+
+    def clean_object(self) -> str:
+        """An address, a domain, or the path of a page, of which the log tells who was refused there."""
+        typed = self.cleaned_data["object"]
+        if not typed or typed.startswith("/"):
+            return typed
+        return addresses.parse_alias_source(typed) if "@" in typed else addresses.parse_domain(typed)
+
+    def clean_who(self) -> str:
+        typed = self.cleaned_data["who"]
+        if "@" in typed:
+            return addresses.parse_mailbox(typed)
+        if typed and not typed.startswith("shell:"):
+            raise ValidationError(_("Write an address, or such as shell:root for who used a command."))
+        return typed
+
+    def clean_domain(self) -> str:
+        typed = self.cleaned_data["domain"]
+        name = addresses.parse_domain(typed) if typed else ""
+        if name and not access.rights(self.actor).helps(name):
+            raise ValidationError(_("You look after no domain of this name."))
+        return name
+
+    def clean(self):
+        data = super().clean()
+        if data.get("since") and data.get("until") and data["until"] < data["since"]:
+            self.add_error("until", _("This is before the first day."))
+        return data
+
+    @property
+    def used(self) -> dict[str, str]:
+        """The filters that narrow something, as text."""
+        self.is_valid()
+        return {name: str(value) for name, value in self.cleaned_data.items() if value}
+
+    def find(self) -> QuerySet[Audit]:
+        """What the actor may see of what is asked for."""
+        self.is_valid()
+        data = self.cleaned_data
+        rows = access.log(self.actor, about=data.get("object", ""))
+        if who := data.get("who"):
+            rows = rows.filter(actor=who)
+        if domain := data.get("domain"):
+            rows = rows.filter(domain=domain)
+        if did := data.get("did"):
+            action, _blank, kind = did.partition(" ")
+            rows = rows.filter(action=action, kind=kind)
+        if since := data.get("since"):
+            rows = rows.filter(at__gte=_midnight(since))
+        if until := data.get("until"):
+            rows = rows.filter(at__lt=_midnight(until + timedelta(days=1)))
+        return rows
+
+
+def _midnight(day: date) -> datetime:
+    return timezone.make_aware(datetime.combine(day, time.min))
