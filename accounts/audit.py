@@ -9,6 +9,7 @@ from django.db.models import QuerySet
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 from django.utils.formats import date_format
+from django.utils.html import format_html
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
@@ -104,6 +105,57 @@ def everything(rows: QuerySet[Audit]) -> Iterator[Audit]:
         if not portion.later:
             return
         asked = {"before": portion.last}
+
+
+# Each action, as a sentence; a test holds that none is recorded without one.
+SENTENCES = {
+    ("create", "domain"): gettext_lazy("{actor} made the domain {name}"),
+    ("change", "domain"): gettext_lazy("{actor} changed the domain {name}"),
+    ("delete", "domain"): gettext_lazy("{actor} deleted the domain {name}"),
+    ("restore", "domain"): gettext_lazy("{actor} brought back the domain {name}"),
+    ("purge", "domain"): gettext_lazy("{actor} ended the domain {name} for good"),
+    ("recount", "domain"): gettext_lazy("{actor} corrected the counters of {name}"),
+    ("create", "mailbox"): gettext_lazy("{actor} made the mailbox {name}"),
+    ("change", "mailbox"): gettext_lazy("{actor} changed the mailbox {name}"),
+    ("password", "mailbox"): gettext_lazy("{actor} set a new password for {name}"),
+    ("delete", "mailbox"): gettext_lazy("{actor} deleted the mailbox {name}"),
+    ("factor_on", "mailbox"): gettext_lazy("{actor} set up the second factor of {name}"),
+    ("factor_off", "mailbox"): gettext_lazy("{actor} took off the second factor of {name}"),
+    ("factor_clear", "mailbox"): gettext_lazy("{actor} cleared the second factor of {name}"),
+    ("new_codes", "mailbox"): gettext_lazy("{actor} made new recovery codes for {name}"),
+    ("used_code", "mailbox"): gettext_lazy("{actor} used a recovery code of {name}"),
+    ("wrong_codes", "mailbox"): gettext_lazy(
+        "{actor} knew the password of {name} and typed five wrong codes"
+    ),
+    ("unlock", "mailbox"): gettext_lazy("{actor} ended the pause after wrong passwords for {name}"),
+    ("restore", "mailbox"): gettext_lazy("{actor} brought back the mailbox {name}"),
+    ("purge", "mailbox"): gettext_lazy("{actor} ended the mailbox {name} for good"),
+    ("create", "alias"): gettext_lazy("{actor} made the alias {name}"),
+    ("change", "alias"): gettext_lazy("{actor} changed the alias {name}"),
+    ("delete", "alias"): gettext_lazy("{actor} deleted the alias {name}"),
+    ("restore", "alias"): gettext_lazy("{actor} brought back the alias {name}"),
+    ("purge", "alias"): gettext_lazy("{actor} ended the alias {name} for good"),
+    ("grant", "role"): gettext_lazy("{actor} gave a role to {name}"),
+    ("revoke", "role"): gettext_lazy("{actor} took a role from {name}"),
+    ("export", "domain"): gettext_lazy("{actor} exported the mailboxes of {name}"),
+    ("export", "mailbox"): gettext_lazy("{actor} exported a list of mailboxes"),
+    ("denied", "page"): gettext_lazy("{actor} was refused at {name}"),
+    ("export", "log"): gettext_lazy("{actor} exported the audit log"),
+}
+
+
+def sentence(entry: Audit, actor: str, name: str) -> str:
+    """Who did what to which object, as HTML; `actor` and `name` stand in it as they are given, escaped or safe."""
+    of_entry = SENTENCES.get((entry.action, entry.kind))
+    if of_entry is None:
+        return format_html("{} {} {} {}", actor, entry.action, entry.kind, name)
+    return format_html(of_entry, actor=actor, name=name)
+
+
+def actions() -> list[tuple[str, str]]:
+    """All that is recorded, as `action kind` and in words."""
+    who = _("Somebody")
+    return [(" ".join(key), words.format(actor=who, name="…")) for key, words in SENTENCES.items()]
 
 
 COLUMNS = ["at", "actor", "action", "kind", "name", "domain", "client", "reason", "before", "after"]

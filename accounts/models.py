@@ -273,50 +273,6 @@ class Audit(models.Model):
             models.Index(name="audit_domain_action", fields=["domain", "action", "kind", "at"]),
         ]
 
-    @property
-    def words(self) -> str:
-        """What was done, to follow the actor's name."""
-        return _ACTIONS.get((self.action, self.kind), f"{self.action} {self.kind}")
-
-    @staticmethod
-    def choices() -> list[tuple[str, str]]:
-        """All that is recorded, as `action kind` and in words."""
-        return [(" ".join(key), words) for key, words in _ACTIONS.items()]
-
-
-_ACTIONS = {
-    ("create", "domain"): gettext_lazy("made the domain"),
-    ("change", "domain"): gettext_lazy("changed the domain"),
-    ("delete", "domain"): gettext_lazy("deleted the domain"),
-    ("restore", "domain"): gettext_lazy("brought back the domain"),
-    ("purge", "domain"): gettext_lazy("ended for good the domain"),
-    ("recount", "domain"): gettext_lazy("corrected the counters of"),
-    ("create", "mailbox"): gettext_lazy("made the mailbox"),
-    ("change", "mailbox"): gettext_lazy("changed the mailbox"),
-    ("password", "mailbox"): gettext_lazy("set a new password for"),
-    ("delete", "mailbox"): gettext_lazy("deleted the mailbox"),
-    ("factor_on", "mailbox"): gettext_lazy("set up the second factor of"),
-    ("factor_off", "mailbox"): gettext_lazy("took off the second factor of"),
-    ("factor_clear", "mailbox"): gettext_lazy("cleared the second factor of"),
-    ("new_codes", "mailbox"): gettext_lazy("made new recovery codes for"),
-    ("used_code", "mailbox"): gettext_lazy("used a recovery code of"),
-    ("wrong_codes", "mailbox"): gettext_lazy("knew the password and typed five wrong codes for"),
-    ("unlock", "mailbox"): gettext_lazy("ended the pause after wrong passwords for"),
-    ("restore", "mailbox"): gettext_lazy("brought back the mailbox"),
-    ("purge", "mailbox"): gettext_lazy("ended for good the mailbox"),
-    ("create", "alias"): gettext_lazy("made the alias"),
-    ("change", "alias"): gettext_lazy("changed the alias"),
-    ("delete", "alias"): gettext_lazy("deleted the alias"),
-    ("restore", "alias"): gettext_lazy("brought back the alias"),
-    ("purge", "alias"): gettext_lazy("ended for good the alias"),
-    ("grant", "role"): gettext_lazy("gave a role to"),
-    ("revoke", "role"): gettext_lazy("took a role from"),
-    ("export", "domain"): gettext_lazy("exported the mailboxes of"),
-    ("export", "mailbox"): gettext_lazy("exported a list of mailboxes"),
-    ("denied", "page"): gettext_lazy("was refused at"),
-    ("export", "log"): gettext_lazy("exported the audit log"),
-}
-
 
 class Trash(models.Model):
     """A deleted row, as it was, until the purge. One table for all kinds, with the row as JSON: a second copy of

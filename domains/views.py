@@ -1,7 +1,6 @@
 from datetime import timedelta
 from uuid import uuid4
 
-from django.conf import settings
 from django.contrib import messages
 from django.core.exceptions import ValidationError
 from django.db.models import Q, Sum
@@ -15,7 +14,7 @@ from accounts import access, search
 from accounts.access import To
 from accounts.lifecycle import AS_WELL, INSTEAD, close_domain
 from accounts.models import Mailbox, MailboxUsage
-from accounts.views import by, tell
+from accounts.views import by, deleted, tell
 from accounts.views.lists import MOST_DOMAINS, Listing
 from domains import addresses, lifecycle, routing
 from domains.forms import AliasForm, Destinations, DomainForm, NewAliasForm, NewDomainForm
@@ -55,7 +54,7 @@ def domain_new(request):
 def domain(request, name):
     found = access.domain(request.user, name, to=To.SEE)
     listing = Listing(request.user, request.GET.dict(), domain=found)
-    return render(request, "domains/domain.html", _head(request, found) | {"list": listing})
+    return render(request, "domains/domain.html", head(request, found) | {"list": listing})
 
 
 @require_safe
@@ -64,7 +63,7 @@ def domain_aliases(request, name):
     return render(
         request,
         "domains/domain_aliases.html",
-        _head(request, found) | {"chips": CHIPS} | grouped(found.aliases, request.GET, [found.name]),
+        head(request, found) | {"chips": CHIPS} | grouped(found.aliases, request.GET, [found.name]),
     )
 
 
@@ -83,7 +82,7 @@ def domain_edit(request, name):
             form.take(error)
         else:
             return redirect("domains:domain_edit", found.name)
-    return render(request, "domains/domain_edit.html", _head(request, found) | {"form": form})
+    return render(request, "domains/domain_edit.html", head(request, found) | {"form": form})
 
 
 def domain_delete(request, name):
@@ -95,8 +94,7 @@ def domain_delete(request, name):
             tell(
                 request,
                 lambda: close_domain(found, by=by(request), reason=reason, deletion=deletion),
-                _("%s is deleted. It can be brought back for %s days.")
-                % (found, settings.MAILPANEL_TRASH_DAYS),
+                deleted(found),
                 _("Mail programs that are connected notice it within the hour."),
                 deletion=deletion,
             )
@@ -118,11 +116,14 @@ def domain_delete(request, name):
     return render(request, "domains/domain_delete.html", context)
 
 
-def _head(request, found: Domain) -> dict:
+def head(request, found: Domain) -> dict:
     """What the head of each of a domain's pages shows."""
     return {
         "domain": found,
         "mirrors": found.mirrors.all(),
+        "catch_all": list(
+            found.aliases.filter(source=f"@{found.name}").alive().values_list("destination", flat=True)
+        ),
         "may_change": access.rights(request.user).administers(found.name),
     }
 
@@ -239,12 +240,8 @@ def alias_delete(request, source):
         except ValidationError as error:
             form.take(error)
         else:
-            done = _("%s is deleted. It can be brought back for %s days.")
-            messages.success(
-                request,
-                done % (addresses.to_unicode(rows[0].source), settings.MAILPANEL_TRASH_DAYS),
-                extra_tags=str(deletion),
-            )
+            sentence = deleted(addresses.to_unicode(rows[0].source))
+            messages.success(request, sentence, extra_tags=str(deletion))
             return redirect("domains:domain_aliases", rows[0].domain_id)
     mailbox = Mailbox.objects.filter(email=rows[0].source).exists()
     context = {

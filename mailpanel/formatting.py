@@ -10,6 +10,7 @@ from django.utils.formats import date_format
 from django.utils.html import format_html
 from django.utils.translation import gettext as _
 
+from accounts import audit
 from domains import addresses, quota
 
 register = template.Library()
@@ -106,6 +107,17 @@ def pool_bar(domain):
         "used": max(domain.quota_used, 0) * 100 // whole,
         "full": bool(domain.quota_pool) and domain.quota_given * 100 >= domain.quota_pool * 95,
     }
+
+
+@register.simple_tag
+def sentence(entry):
+    """An entry of the audit log: who did what, with a link to the object if `entry.url` has one."""
+    link = '<a href="{1}"><bdi>{0}</bdi></a>' if getattr(entry, "url", None) else "<bdi>{0}</bdi>"
+    return audit.sentence(
+        entry,
+        format_html("<b><bdi>{}</bdi></b>", addresses.to_unicode(entry.actor)),
+        format_html(link, addresses.to_unicode(entry.name), getattr(entry, "url", "")),
+    )
 
 
 @register.filter

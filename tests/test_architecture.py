@@ -19,7 +19,7 @@ LAYERS = [
     r"domains\.models",
     r"accounts\.models",
     r"accounts\.(access|attention|audit|search|trash|usage)|mailpanel\.(forms|checks|apps|formatting)|mailpanel\.stack(?!\.run).*|.*\.migrations\..*|domains\.routing",
-    r"accounts\.(bulk|lifecycle)|domains\.reach",
+    r"accounts\.(bulk|lifecycle|restore)|domains\.reach",
     r"accounts\.roles",
     r"domains\.lifecycle",
     r"accounts\.second_factor",

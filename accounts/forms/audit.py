@@ -9,7 +9,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from accounts import access
+from accounts import access, audit
 from accounts.models import Audit, Mailbox
 from domains import addresses
 from mailpanel.forms import PanelForm, Text
@@ -49,7 +49,7 @@ class AuditForm(PanelForm):
     did = forms.ChoiceField(
         label=gettext_lazy("What was done"),
         required=False,
-        choices=lambda: [("", _("anything")), *Audit.choices()],
+        choices=lambda: [("", _("anything")), *audit.actions()],
     )
     since = Day(label=gettext_lazy("From"), required=False)
     until = Day(label=gettext_lazy("To"), required=False)

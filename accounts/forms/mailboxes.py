@@ -32,6 +32,12 @@ class MailboxForm(EditForm):
         label=gettext_lazy("May sign in"),
         help_text=gettext_lazy("Without it, the mailbox still receives, and nobody can read it."),
     )
+    must_change_password = Switch(
+        label=gettext_lazy("Must choose a new password"),
+        help_text=gettext_lazy(
+            "At the next sign-in here, before anything else. Mail programs go on with the old one until then."
+        ),
+    )
 
     def __init__(self, *args, mailbox: Mailbox, **kwargs):
         self.mailbox = mailbox
@@ -84,7 +90,7 @@ class NewMailboxForm(MailboxForm):
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
-        del self.fields["enabled"], self.fields["can_login"]
+        del self.fields["enabled"], self.fields["can_login"], self.fields["must_change_password"]
         self.initial["quota"] = self.mailbox.domain.default_quota
 
     def clean_local(self) -> str:

@@ -29,7 +29,7 @@ class SignInForm(PanelForm, AuthenticationForm):
                     "autocapitalize": "none",
                     "spellcheck": "false",
                     "inputmode": "email",
-                    "placeholder": "you@example.org",
+                    "placeholder": _("you@example.org"),
                     "autofocus": True,
                 }
             ),

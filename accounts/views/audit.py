@@ -7,6 +7,7 @@ from accounts import audit as log
 from accounts.forms.audit import AuditForm
 from accounts.models import Mailbox
 from accounts.views import by
+from domains.views import head
 from mailpanel.export import download
 from mailpanel.paging import newest
 
@@ -41,13 +42,7 @@ def audit_own(request):
 def domain_activity(request, name):
     found = access.domain(request.user, name, to=access.To.SEE)
     entries = told(newest(access.log(request.user).filter(domain=found.name), request.GET), request.user)
-    context = {
-        "domain": found,
-        "mirrors": found.mirrors.all(),
-        "may_change": access.rights(request.user).administers(found.name),
-        "entries": entries,
-    }
-    return render(request, "domains/domain_activity.html", context)
+    return render(request, "domains/domain_activity.html", head(request, found) | {"entries": entries})
 
 
 def told(entries, actor: Mailbox | None = None):

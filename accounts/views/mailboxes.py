@@ -1,6 +1,5 @@
 from uuid import uuid4
 
-from django.conf import settings
 from django.contrib import messages
 from django.core.exceptions import ValidationError
 from django.http import HttpResponse
@@ -14,7 +13,7 @@ from accounts import access, authentication, lifecycle, passwords, second_factor
 from accounts.access import To
 from accounts.forms.mailboxes import MailboxForm, NewMailboxForm
 from accounts.models import Mailbox, role_words
-from accounts.views import by, tell
+from accounts.views import by, deleted, tell
 from accounts.views.lists import Listing
 from domains import reach
 from domains.models import Alias
@@ -187,8 +186,7 @@ def mailbox_delete(request, email):
             tell(
                 request,
                 lambda: lifecycle.close_mailbox(found, by=by(request), reason=reason, deletion=deletion),
-                _("%s is deleted. It can be brought back for %s days.")
-                % (found, settings.MAILPANEL_TRASH_DAYS),
+                deleted(found),
                 _("Mail programs that are connected notice it within the hour."),
                 deletion=deletion,
             )
@@ -212,7 +210,8 @@ def _what_hangs_on(found: Mailbox, actor: Mailbox) -> dict:
     return {
         "used": used(found),
         "app_passwords": found.app_passwords.count(),
-        "roles": list(found.roles.select_related("domain")),
+        "roles": (roles := list(found.roles.select_related("domain"))),
+        "held": len(roles) + found.is_superuser,
         "losing": leading.count(),
         "senders": found.senders.count(),
         "ending": reach.scoped(ending, actor),

@@ -13,6 +13,7 @@ from accounts.forms.roles import HoldersForm, PersonForm, RoleForm
 from accounts.models import SERVER, Mailbox, Role, role_words
 from accounts.views import by
 from domains.models import Domain
+from domains.views import head
 from mailpanel.forms import ReasonForm
 from mailpanel.paging import SIZE, page
 
@@ -64,13 +65,7 @@ def domain_roles(request, name):
         query = urlencode({"kind": form.cleaned_data["kind"], "domain": found.name})
         return redirect(reverse("accounts:role_give", args=[form.cleaned_data["person"]]) + f"?{query}")
     people = page(Mailbox.objects.filter(roles__domain=found).distinct(), "email", request.GET)
-    context = {
-        "domain": found,
-        "mirrors": found.mirrors.all(),
-        "may_change": access.rights(request.user).administers(found.name),
-        "form": form,
-        "people": told(request.user, people, found),
-    }
+    context = head(request, found) | {"form": form, "people": told(request.user, people, found)}
     return render(request, "domains/domain_roles.html", context)
 
 

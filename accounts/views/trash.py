@@ -7,9 +7,9 @@ from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST, require_safe
 
-from accounts import access, lifecycle
+from accounts import access, restore
 from accounts.trash import KINDS
-from accounts.views import by, tell
+from accounts.views import by
 from domains import addresses
 
 
@@ -17,7 +17,7 @@ from domains import addresses
 def trash(request):
     access.staff(request.user)
     found = page_of_deletions(access.deletions(request.user), request.GET)
-    may, together = access.may_bring_back(request.user, found), lifecycle.mailboxes_of(found)
+    may, together = access.may_bring_back(request.user, found), restore.mailboxes_of(found)
     for row in found:
         row.more = together.get(row.deletion, 1) - 1
         row.kind = KINDS.get(row.table, row.table)
@@ -35,25 +35,17 @@ def page_of_deletions(rows, asked):
 @require_POST
 def trash_restore(request, deletion):
     found = access.deletion(request.user, deletion)
-    left, back = [], ("accounts:trash",)
+    back = ("accounts:trash",)
     try:
-        tell(
-            request,
-            lambda: left.extend(
-                lifecycle.bring_back(found.deletion, by=by(request), told=access.told(request.user))
-            ),
-            _("%s is back.") % addresses.to_unicode(found.name),
-            _("Sign-in may need a minute."),
-        )
+        left = restore.bring_back(found.deletion, by=by(request), told=access.told(request.user))
     except ValidationError as error:
         messages.error(request, " ".join(error.messages))
     else:
-        if (
-            request.POST.get("then") == "show" and not left
-        ):  # the button of the message that told of the deletion
+        messages.success(request, _("%s is back.") % addresses.to_unicode(found.name))
+        if left:
+            messages.warning(request, " ".join(left[:10]))
+        elif request.POST.get("then") == "show":  # the button of the message that told of the deletion
             back = (_PAGES[found.table], found.name)
-    if left:
-        messages.warning(request, _("Left in the trash: %s") % ", ".join(left[:10]))
     return redirect(*back)
 
 

@@ -489,7 +489,7 @@ def assigned(name, tree) -> list:
 
 
 def words() -> set[tuple[str, str]]:
-    return {tuple(key.split()) for key, _words in Audit.choices()}
+    return {tuple(key.split()) for key, _words in audit.actions()}
 
 
 def test_every_action_has_words():

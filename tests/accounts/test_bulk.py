@@ -7,7 +7,7 @@ import pytest
 from django.db.models import F
 from django.urls import reverse
 
-from accounts import audit, bulk, lifecycle, search
+from accounts import audit, bulk, lifecycle, restore, search
 from accounts.models import Audit, Mailbox, Role, Trash
 from domains.models import Alias, Domain
 from mailpanel.daemons import DaemonError
@@ -99,7 +99,7 @@ def test_delete_and_bring_back_together(world):
     assert Trash.objects.values("deletion").distinct().count() == 2
     for deletion in set(Trash.objects.values_list("deletion", flat=True)):
         with contextlib.suppress(DaemonError):
-            assert lifecycle.bring_back(deletion, by=BY) == []
+            assert restore.bring_back(deletion, by=BY) == []
     assert state() == before
     assert search.correct(check=True) == 0
     for name in ("a.example", "b.example"):

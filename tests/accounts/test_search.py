@@ -9,7 +9,7 @@ from django.urls import reverse
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from accounts import access, audit, lifecycle, search
+from accounts import access, audit, lifecycle, restore, search
 from accounts.models import Mailbox, Role, Trash, Word
 from domains import lifecycle as domain_lifecycle
 from domains.lifecycle import Destination, save_alias
@@ -117,11 +117,9 @@ def test_everything_that_is_done_keeps_the_words(world):
             Domain.objects.get(name="new.example"), {"description": "Two"}, by=BY
         ),
         lambda: lifecycle.close_mailbox(box, by=BY),
-        lambda: lifecycle.bring_back(
-            Trash.objects.get(name="new.one@a.example", table="user").deletion, by=BY
-        ),
+        lambda: restore.bring_back(Trash.objects.get(name="new.one@a.example", table="user").deletion, by=BY),
         lambda: lifecycle.close_domain(Domain.objects.get(name="a.example"), by=BY),
-        lambda: lifecycle.bring_back(Trash.objects.get(table="domain").deletion, by=BY),
+        lambda: restore.bring_back(Trash.objects.get(table="domain").deletion, by=BY),
         lambda: save_alias("x@a.example", [], by=BY),
     ):
         told(change)

@@ -8,7 +8,7 @@ from django.core.exceptions import ValidationError
 from django.urls import reverse
 from django.utils import timezone
 
-from accounts import audit, lifecycle, trash
+from accounts import audit, lifecycle, restore, trash
 from accounts.models import AppPassword, Audit, Mailbox, RecoveryCode, Role, SecondFactor, Sender, Trash
 from domains.lifecycle import Destination, save_alias
 from domains.models import Alias, Domain
@@ -27,7 +27,7 @@ def everything():
 def bring_back():
     """No Dovecot is connected here, so what was left in the trash is told by what is still in it."""
     with contextlib.suppress(DaemonError):
-        return lifecycle.bring_back(Trash.objects.order_by("id").first().deletion, by=BY)
+        return restore.bring_back(Trash.objects.order_by("id").first().deletion, by=BY)
 
 
 def close(row):
@@ -110,7 +110,7 @@ def test_mailbox_of_a_domain_that_is_gone(world):
     close(find("user1_b"))
     close(Domain.objects.get(name="b.example"))
     with pytest.raises(ValidationError, match="does not exist any more"):
-        lifecycle.bring_back(Trash.objects.get(name="user1@b.example").deletion, by=BY)
+        restore.bring_back(Trash.objects.get(name="user1@b.example").deletion, by=BY)
 
 
 def test_limits_hold_for_what_comes_back(world):
@@ -159,7 +159,7 @@ def test_twice(world):
     key = Trash.objects.first().deletion
     bring_back()
     with pytest.raises(ValidationError, match="not in the trash any more"):
-        lifecycle.bring_back(key, by=BY)
+        restore.bring_back(key, by=BY)
 
 
 # --- the pages ----------------------------------------------------------------------------------------------
@@ -244,7 +244,7 @@ def test_what_is_due_does_not_come_back(world, as_):
     deletion = Trash.objects.first().deletion
     aged()
     with pytest.raises(ValidationError, match="not in the trash any more"):
-        lifecycle.bring_back(deletion, by=BY)
+        restore.bring_back(deletion, by=BY)
     client = as_("root1")
     assert client.post(reverse("accounts:trash_restore", args=[deletion])).status_code == 404
     assert b"user1@a.example" not in client.get(reverse("accounts:trash")).content

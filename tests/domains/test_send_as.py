@@ -7,7 +7,7 @@ import pytest
 from django.core.exceptions import ValidationError
 from django.urls import reverse
 
-from accounts import audit, lifecycle
+from accounts import audit, lifecycle, restore
 from accounts.models import Audit, Mailbox, Sender, Trash
 from domains.lifecycle import Destination, destinations_of, save_alias
 from domains.models import Alias, Domain
@@ -34,7 +34,7 @@ USER1 = Destination("user1@a.example", send_as=True)
 
 def undo():
     with contextlib.suppress(DaemonError):
-        lifecycle.bring_back(Trash.objects.order_by("-id").first().deletion, by=BY)
+        restore.bring_back(Trash.objects.order_by("-id").first().deletion, by=BY)
 
 
 def test_switch_writes_and_removes_and_is_audited(world):

@@ -6,8 +6,9 @@ import pytest
 from django.utils import timezone
 
 from accounts import audit, trash
-from accounts.lifecycle import bring_back, close_mailbox, open_mailbox
+from accounts.lifecycle import close_mailbox, open_mailbox
 from accounts.models import Mailbox, MailboxUsage, Trash
+from accounts.restore import bring_back
 from domains.models import Domain
 from mailpanel.daemons import dovecot
 from tests.stack.mail import eventually

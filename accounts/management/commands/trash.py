@@ -1,6 +1,6 @@
 from django.core.exceptions import ValidationError
 
-from accounts import lifecycle, trash
+from accounts import restore, trash
 from domains import addresses
 from mailpanel.daemons import DaemonError
 from mailpanel.management.operator import NounCommand, Refused, moment
@@ -36,12 +36,10 @@ class Command(NounCommand):
         row = trash.deletions().filter(name__in={named.lower(), _ascii(named)}).order_by("-id").first()
         if row is None:
             raise ValidationError(f"There is nothing of the name {named} in the trash.")
-        left = []
-        with self.warning(row.name):
-            left = lifecycle.bring_back(row.deletion, by=self.by)
+        left = restore.bring_back(row.deletion, by=self.by)
         sentences = [
             f"{addresses.to_unicode(row.name)} is back.",
-            *(f"Left in the trash: {what}" for what in left),
+            *left,
         ]
         self.done(as_json, {"restored": row.name, "left": left}, *sentences)
 
