@@ -72,9 +72,9 @@ def test_every_module_has_its_layer():
 def test_only_access_looks_at_roles():
     """Roles decide in one module. accounts.roles writes them, views and commands show them."""
     may_name_them = {
-        "accounts.access", "accounts.models", "accounts.lifecycle", "accounts.roles", "accounts.forms.roles",
+        "accounts.access", "accounts.models", "accounts.lifecycle", "accounts.restore", "accounts.roles", "accounts.forms.roles",
         "accounts.views.roles", "accounts.views.mailboxes", "domains.views", "accounts.migrations.0001_tables",
-        "accounts.migrations.0006_index_of_server_admins", "mailpanel.stack.run", "accounts.urls", "domains.urls",
+        "accounts.migrations.0008_index_of_server_admins", "mailpanel.stack.run", "accounts.urls", "domains.urls",
     }  # fmt: skip
     naming = {
         module

@@ -299,7 +299,7 @@ def test_keys_of_pages_that_are_none(long, as_, key):
         ("dadm_a", URL, 8),
         ("dadm_ab", URL, 8),
         ("dadm_a", f"{URL}?object=u0@a.example", 8),
-        ("dadm_a", reverse("domains:domain_activity", args=["a.example"]), 10),
+        ("dadm_a", reverse("domains:domain_activity", args=["a.example"]), 11),
         ("user1", reverse("accounts:audit_own"), 5),
     ],
 )
@@ -438,7 +438,7 @@ def recorded() -> set[tuple[str, str]]:
                 continue
             for call in ast.walk(function):
                 if isinstance(call, ast.Call) and ast.unparse(call.func).endswith(
-                    ("audit.record", "log.record")
+                    ("audit.record", "audit.record_all", "log.record")
                 ):
                     actions, kinds = (texts(argument, function, tree) for argument in call.args[1:3])
                     found |= set(itertools.product(actions, kinds))
@@ -460,10 +460,12 @@ def texts(node, function, tree) -> set[str]:
             own, places = function.args, [argument.arg for argument in function.args.args]
             names = [argument.arg for argument in own.kwonlyargs]
             given = [own.kw_defaults[names.index(name)]] if name in names else []
-            for call in calls(function.name):
+            for call in calls(function.name, [tree] if function.name.startswith("_") else trees()):
                 given += [keyword.value for keyword in call.keywords if keyword.arg == name]
                 given += call.args[places.index(name) :][:1] if name in places else []
-            return set().union(*(texts(value, function, tree) for value in given))
+            return set().union(
+                *(texts(value, function, tree) for value in given if not isinstance(value, ast.Name))
+            )
     return set()
 
 
@@ -475,17 +477,26 @@ def trees() -> list[ast.Module]:
     return [ast.parse(path.read_text()) for path in paths]
 
 
-def calls(name: str) -> list[ast.Call]:
-    every = (node for tree in trees() for node in ast.walk(tree) if isinstance(node, ast.Call))
+def calls(name: str, where) -> list[ast.Call]:
+    every = (node for tree in where for node in ast.walk(tree) if isinstance(node, ast.Call))
     return [call for call in every if ast.unparse(call.func).rpartition(".")[2] == name]
 
 
 def assigned(name, tree) -> list:
-    return [
-        node.value
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Assign) and name in map(ast.unparse, node.targets)
-    ]
+    """What the variable gets, also as one of several: `a, name = (x, y) if z else (v, w)`."""
+    found = []
+    for node in ast.walk(tree):
+        for target in node.targets if isinstance(node, ast.Assign) else []:
+            if ast.unparse(target) == name:
+                found.append(node.value)
+            elif isinstance(target, ast.Tuple) and name in (names := list(map(ast.unparse, target.elts))):
+                values = (
+                    [node.value.body, node.value.orelse]
+                    if isinstance(node.value, ast.IfExp)
+                    else [node.value]
+                )
+                found += [each.elts[names.index(name)] for each in values if isinstance(each, ast.Tuple)]
+    return found
 
 
 def words() -> set[tuple[str, str]]:
@@ -536,6 +547,8 @@ def do_everything(as_):
     delete()
     for deletion in dict.fromkeys(Trash.objects.order_by("-id").values_list("deletion", flat=True)):
         post("accounts:trash_restore", deletion)
+    for route, args in (("accounts:mailboxes_export", []), ("domains:mailboxes_export", ["new.example"])):
+        assert root.get(reverse(route, args=args)).status_code == 200
     delete()
     trash.purge(timezone.now(), by=BY)
     post("accounts:audit_export")

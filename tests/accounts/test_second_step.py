@@ -125,7 +125,7 @@ def test_no_page_before_the_code(codes, client):
         route, on = line.split("|")[0].split()
         if route in open_to_everybody:
             continue
-        args = [] if on in ("-", "has-one") else [on]
+        args = [] if on in ("-", "has-one") else on.split(",")
         if route == "accounts:trash_restore":
             args = [deleted("alias")] if on == "alias" else []
             if not args:
