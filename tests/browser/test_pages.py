@@ -31,13 +31,13 @@ def windows(open_browser):
     """One window for each of the cast, with its cache off: a new one for each page takes longer than the page."""
     visits = {}
 
-    def of(panel, who):
-        if (panel, who) not in visits:
-            visits[panel, who] = seen = open_browser(panel, who)
+    def of(panel, who, locale="en-GB"):
+        if (panel, who, locale) not in visits:
+            visits[panel, who, locale] = seen = open_browser(panel, who, locale=locale)
             cache = seen.context.new_cdp_session(seen.page)
             cache.send("Network.enable")
             cache.send("Network.setCacheDisabled", {"cacheDisabled": True})
-        return visits[panel, who]
+        return visits[panel, who, locale]
 
     yield of
     for seen in visits.values():
@@ -64,6 +64,17 @@ def test_page(windows, request, shown):
     assert sideways(page, 320) == []
     page.evaluate("document.documentElement.style.fontSize = '200%'")
     assert sideways(page, 640) == []
+    assert seen.problems == []
+
+
+@pytest.mark.parametrize("shown", [shown for shown in PAGES if shown.then is None], ids=str)
+def test_page_in_the_longest_language(windows, request, shown):
+    panel = request.getfixturevalue("live_empty" if shown.empty else "live")
+    seen = windows(panel, shown.who, "de-DE")
+    seen.problems.clear()
+    seen.page.goto(shown.path)
+    assert seen.page.locator("html").get_attribute("lang") == "de"
+    assert sideways(seen.page, 320) == []
     assert seen.problems == []
 
 
