@@ -40,9 +40,9 @@ def concerns(actor: Mailbox) -> list[Concern]:
 
 
 def _count(rows: QuerySet) -> tuple[int, str]:
-    """How many, and how that is said: “more than 100” is not counted further."""
+    """How many, and how that is said: “100+” is not counted further."""
     number = rows.order_by().values("pk")[: MOST + 1].count()
-    return number, str(number) if number <= MOST else _("more than %s") % MOST
+    return number, str(number) if number <= MOST else f"{MOST}+"
 
 
 def _full(actor: Mailbox) -> Concern | None:
@@ -75,7 +75,7 @@ def _paused(actor: Mailbox) -> Concern | None:
         return Concern(
             "warn",
             _("Sign-in of %s is paused after wrong passwords") % emails[0],
-            _("It opens by itself. If it was the owner, it can be ended now."),
+            _("The pause ends by itself. If it was the owner, it can be ended now."),
             reverse("accounts:mailbox", args=emails),
             _("Show the mailbox"),
         )
@@ -84,7 +84,7 @@ def _paused(actor: Mailbox) -> Concern | None:
         _("Sign-in of %(first)s and others is paused after wrong passwords") % {"first": emails[0]},
         _("Somebody may be guessing passwords. The log of the mail server tells from where."),
         reverse("accounts:mailbox", args=emails[:1]),
-        _("Show the first"),
+        _("Show the first mailbox"),
     )
 
 
@@ -105,7 +105,7 @@ def _lost(actor: Mailbox) -> Concern | None:
         words % {"number": said},
         _("Mail that they are to get is refused or lost. Switch the mailbox on, or change the alias."),
         reverse("domains:alias", args=[first]),
-        _("Show the alias") if number == 1 else _("Show the first"),
+        _("Show the alias") if number == 1 else _("Show the first alias"),
     )
 
 
@@ -119,14 +119,16 @@ def _no_room(actor: Mailbox) -> Concern | None:
     names = list(domains.order_by("name")[: MOST + 1])
     if not names:
         return None
-    words = ngettext(
-        "%(domain)s has nothing left to give",
-        "%(domain)s and %(others)s more domains have nothing left to give",
-        len(names),
-    )
+    words = _("%(domain)s has nothing left to give")
+    if others := len(names) - 1:
+        words = ngettext(
+            "%(domain)s and %(others)s more domain have nothing left to give",
+            "%(domain)s and %(others)s more domains have nothing left to give",
+            others,
+        )
     return Concern(
         "info",
-        words % {"domain": names[0], "others": len(names) - 1},
+        words % {"domain": names[0], "others": others},
         _("All its mailboxes, aliases or quota are given. A server admin sets the limits."),
         reverse("domains:domain", args=[names[0].name]),
         _("Show the domain"),

@@ -125,7 +125,7 @@ SENTENCES = {
     ("new_codes", "mailbox"): gettext_lazy("{actor} made new recovery codes for {name}"),
     ("used_code", "mailbox"): gettext_lazy("{actor} used a recovery code of {name}"),
     ("wrong_codes", "mailbox"): gettext_lazy(
-        "{actor} knew the password of {name} and typed five wrong codes"
+        "Somebody knew the password of {name} and typed five wrong codes"
     ),
     ("unlock", "mailbox"): gettext_lazy("{actor} ended the pause after wrong passwords for {name}"),
     ("restore", "mailbox"): gettext_lazy("{actor} brought back the mailbox {name}"),
@@ -259,5 +259,5 @@ def _destination(told) -> str:
     if told.get("send_as"):
         words.append(_("may send as this"))
     if comment := told.get("comment"):
-        words.append(f"“{comment}”")
+        words.append(_("“%s”") % comment)
     return ", ".join(words)

@@ -147,9 +147,9 @@ def fill(number):
 @pytest.mark.parametrize(
     ("route", "args", "statements"),
     [
-        ("home", [], 5),
+        ("home", [], 12),
         ("domains:domains", [], 4),
-        ("domains:domain", ["hosted.example"], 7),
+        ("domains:domain", ["hosted.example"], 8),
         ("accounts:mailboxes", [], 6),
         ("domains:aliases", [], 9),
         ("accounts:mailbox", ["user1@a.example"], 17),
