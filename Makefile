@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN = .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run test demo-data lint format messages lock clean
+.PHONY: help run test test-sqlite test-mariadb demo-data lint format messages lock clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
@@ -15,9 +15,11 @@ demo-data: $(BIN)/.panel ## fill the database of `make run` with believable doma
 	@$(BIN)/python manage.py migrate --verbosity 0
 	@$(BIN)/python manage.py demo_data
 
-test: $(BIN)/.tests ## everything, on SQLite and then on MariaDB; installs what it needs
-	$(call pytest,sqlite)
-	$(call pytest,mariadb)
+test: $(BIN)/.tests ## everything, on SQLite and on MariaDB side by side; installs what it needs
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target test-sqlite test-mariadb
+
+test-sqlite test-mariadb: test-%: $(BIN)/.tests
+	$(call pytest,$*)
 
 # What fails is tried once more by itself: real daemons and a real browser share the machine with whatever else runs.
 pytest = DATABASE=$(1) $(BIN)/python -m pytest -o cache_dir=.pytest_cache/$(1) $(ARGS) || \
