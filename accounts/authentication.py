@@ -53,7 +53,7 @@ class MailboxBackend(BaseBackend):
             passwords.spend(
                 password or ""
             )  # the older schemes are quicker, which would tell that the mailbox exists
-        if not right or not mailbox.is_active:
+        if not right or not mailbox.is_active or mailbox.is_probe:
             return None
         if passwords.needs_renewal(mailbox.password):
             lifecycle.renew_hash(mailbox, password)
@@ -61,7 +61,7 @@ class MailboxBackend(BaseBackend):
 
     def get_user(self, user_id):
         mailbox = Mailbox.objects.select_related("domain", "second_factor").filter(pk=user_id).first()
-        return mailbox if mailbox and mailbox.is_active else None
+        return mailbox if mailbox and mailbox.is_active and not mailbox.is_probe else None
 
     def _find(self, username: str) -> Mailbox | None:
         try:

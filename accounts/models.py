@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 from math import ceil
 
+from django.conf import settings
 from django.contrib.auth.models import AbstractBaseUser
 from django.core.exceptions import ValidationError
 from django.db import models
@@ -96,6 +97,11 @@ class Mailbox(AbstractBaseUser):
     def is_active(self) -> bool:
         """May sign in now; asked on every request, so that switching off ends the sessions."""
         return self.enabled and self.can_login and self.domain.enabled
+
+    @property
+    def is_probe(self) -> bool:
+        """The mailbox by which the panel probes the mail server. It signs in to the daemons, and never to the panel."""
+        return self.email == settings.PROBE_ADDRESS
 
     @property
     def last_sign_ins(self):

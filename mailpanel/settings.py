@@ -16,6 +16,8 @@ from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 from environs import Env, EnvError, validate
 
+from mailpanel.daemons import targets
+
 BASE_DIR = Path(__file__).resolve().parent.parent
 env = Env()
 
@@ -104,11 +106,27 @@ try:
     # private copy under MAILPANEL_VAR, while it runs.
     MAILPANEL_DOVEADM_URL = env.str("MAILPANEL_DOVEADM_URL", "")
     MAILPANEL_DOVEADM_API_KEY = _secret("MAILPANEL_DOVEADM_API_KEY")
-    if not MAILPANEL_DOVEADM_URL:
+    # Without it the daemons are the private copy's; with it, this machine's own or those that the probes are told.
+    PRIVATE_COPY = not MAILPANEL_DOVEADM_URL
+    if PRIVATE_COPY:
         MAILPANEL_DOVEADM_URL = _kept(MAILPANEL_VAR / "secrets" / "doveadm_url")
         MAILPANEL_DOVEADM_API_KEY = MAILPANEL_DOVEADM_API_KEY or _kept(
             MAILPANEL_VAR / "secrets" / "doveadm_key"
         )
+
+    # The probes: the deadline of each, where the daemons are if not at the usual places, whose certificates are trusted
+    # (the private copy's authority, or those of the system), and which lists of senders of junk are asked for us.
+    MAILPANEL_PROBE_SECONDS = env.float("MAILPANEL_PROBE_SECONDS", 3, validate=validate.Range(0.5, 30))
+    MAILPANEL_PROBE_TARGETS = targets.read(env.dict("MAILPANEL_PROBE_TARGETS", {}))
+    MAILPANEL_PROBE_CA = env.str(
+        "MAILPANEL_PROBE_CA", str(MAILPANEL_VAR / "tls" / "ca.pem") if PRIVATE_COPY else ""
+    )
+    MAILPANEL_PROBE_BLOCKLISTS = env.list(
+        "MAILPANEL_PROBE_BLOCKLISTS", ["zen.spamhaus.org", "bl.spamcop.net"]
+    )
+    # The mailbox by which they sign in has its password in this file, unless one is given: the panels of a cluster share one.
+    MAILPANEL_PROBE_PASSWORD = _secret("MAILPANEL_PROBE_PASSWORD")
+    PROBE_PASSWORD_KEPT = MAILPANEL_VAR / "secrets" / "probe_password"
 
     # MariaDB alone: the passwords by which Postfix and Dovecot read the database (deploy/mariadb/grants.sql). The
     # private copy makes its own where these are not set.
@@ -168,6 +186,8 @@ if not re.fullmatch(rf"[a-z0-9_.-]{{1,64}}@{_host}", MAILPANEL_POSTMASTER):
     raise ImproperlyConfigured(
         f"MAILPANEL_POSTMASTER is “{MAILPANEL_POSTMASTER}”; it has the form postmaster@example.org, in small letters"
     )
+
+PROBE_ADDRESS = f"mailpanel-probe@{MAILPANEL_POSTMASTER.partition('@')[2]}"
 
 _url = urlsplit(MAILPANEL_URL)
 if _url.scheme not in ("http", "https") or not _url.hostname or _url.path:

@@ -23,7 +23,7 @@ LAYERS = [
     r"accounts\.roles",
     r"domains\.lifecycle",
     r"accounts\.second_factor",
-    r"accounts\.authentication",
+    r"accounts\.(authentication|probe_account)",
     r".*\.forms(\..*)?",
     r"mailpanel\.errors|mailpanel\.stack\.run|.*\.views(\..*)?|.*\.management.*",
     r".*\.urls|mailpanel\.(settings|wsgi)",
@@ -160,6 +160,7 @@ def test_production_settings_pass_djangos_own_checks(tmp_path):
         ("MAILPANEL_URL", "panel.example.org"), ("MAILPANEL_DATABASE_URL", "postgres://x/y"), ("MAILPANEL_DEBUG", "perhaps"),
         ("MAILPANEL_PASSWORD_SCHEME", "PLAIN"), ("MAILPANEL_PASSWORD_MIN_LENGTH", "4"), ("MAILPANEL_SIGNIN_TRIES", "many"),
         ("MAILPANEL_TRUSTED_PROXIES", "everybody"), ("MAILPANEL_SECRET_KEY_FILE", "/nowhere/at/all"),
+        ("MAILPANEL_PROBE_TARGETS", "smtp=mail.example.org:25"), ("MAILPANEL_PROBE_SECONDS", "600"),
     ],
 )  # fmt: skip
 def test_nonsense_in_the_environment_stops_the_start(tmp_path, name, value):

@@ -67,6 +67,11 @@ def erase(email: str) -> None:
         )
 
 
+def headers() -> dict[str, str]:
+    key = base64.b64encode(settings.MAILPANEL_DOVEADM_API_KEY.encode()).decode()
+    return {"Content-Type": "application/json", "Authorization": f"X-Dovecot-API {key}"}
+
+
 def _call(commands: list) -> list:
     """Each command's result. Raises DaemonError, with the first failing command's name in it."""
     if not settings.MAILPANEL_DOVEADM_URL:
@@ -74,11 +79,7 @@ def _call(commands: list) -> list:
     request = urllib.request.Request(  # noqa: S310  the address comes from the settings alone
         f"{settings.MAILPANEL_DOVEADM_URL.rstrip('/')}/doveadm/v1",
         data=json.dumps(commands).encode(),
-        headers={
-            "Content-Type": "application/json",
-            "Authorization": "X-Dovecot-API "
-            + base64.b64encode(settings.MAILPANEL_DOVEADM_API_KEY.encode()).decode(),
-        },
+        headers=headers(),
     )
     try:
         with urllib.request.urlopen(request, timeout=DEADLINE) as reply:  # noqa: S310

@@ -1,0 +1,95 @@
+"""manage.py check_server: what it says, and how it ends."""
+
+import io
+import json
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.utils import translation
+
+from mailpanel.daemons import State, Trouble, probing
+from mailpanel.daemons.text import Text as _
+
+
+@pytest.fixture
+def probes(monkeypatch):
+    """probes(one=raises, …): these and no others."""
+    probing.probes()
+
+    def put(**looks):
+        monkeypatch.setattr(probing, "_registered", {})
+        for key, found in looks.items():
+
+            def look(watch, found=found):
+                watch.stage(_("Delivered"))
+                if isinstance(found, Exception):
+                    raise found
+                return _(found)
+
+            probing.probe(key, probing.GROUND, _("Probe %(key)s", key=key))(look)
+
+    return put
+
+
+def check(*arguments) -> tuple[str, int]:
+    out = io.StringIO()
+    with pytest.raises(SystemExit) as end:
+        call_command("check_server", *arguments, stdout=out)
+    return out.getvalue(), end.value.code
+
+
+WARN = Trouble(_("It is old."), _("Nobody renewed it."), "renew", state=State.WARN)
+BAD = Trouble(_("It is down \x1b[31m\u202e."), _("Start it."), "start it")
+OFF = Trouble(_("Not checked."), state=State.OFF)
+
+
+@pytest.mark.parametrize(
+    ("looks", "code", "first"),
+    [
+        ({"a": "Fine.", "b": OFF}, 0, "OK: mail works, 2 probes"),
+        ({"a": "Fine.", "b": WARN}, 1, "WARNING: Probe b: It is old."),
+        ({"a": WARN, "b": BAD}, 2, "CRITICAL: Probe b: It is down ?[31m?., and 1 more"),
+    ],
+)
+def test_first_line_and_exit_status(probes, looks, code, first):
+    probes(**looks)
+    out, ended = check()
+    assert (out.splitlines()[0], ended) == (first, code)
+
+
+def test_cause_and_next_step_are_told(probes):
+    probes(a=BAD)
+    lines = check()[0].splitlines()
+    assert lines[1].startswith("CRITICAL     Probe a: It is down")
+    assert lines[2:4] == [" " * 13 + "Start it.", " " * 13 + "start it"]
+    assert lines[4].endswith("s  Delivered")
+
+
+def test_json(probes):
+    probes(a="Fine.", b=WARN)
+    out, code = check("--json")
+    assert out.isascii()
+    well, old = json.loads(out)
+    assert code == 1
+    assert (old["key"], old["state"], old["detail"], old["hint"], old["command"]) == ("b", "warn", "It is old.", "Nobody renewed it.", "renew")  # fmt: skip
+    assert (well["state"], well["stages"][0]["name"], well["seconds"] < 1) == ("ok", "Delivered", True)
+
+
+def test_only_some(probes):
+    probes(a="Fine.", b=BAD)
+    assert check("a")[1] == 0
+    with pytest.raises(CommandError) as unknown:
+        call_command("check_server", "c")
+    assert unknown.value.returncode == 3
+
+
+def test_the_shell_speaks_english(probes):
+    probes(a=Trouble(_("unlimited")))
+    with translation.override("de"):
+        assert "unlimited" in check()[0]
+
+
+def test_list():
+    out = io.StringIO()
+    call_command("check_server", "--list", stdout=out)
+    assert {line.split()[0] for line in out.getvalue().splitlines()} == set(probing.probes())
