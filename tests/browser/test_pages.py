@@ -90,7 +90,7 @@ def test_database_away(visit, away):
     page, file = seen.page, away.directory / "database" / "mail.sqlite3"
     file.rename(file.with_suffix(".away"))
     file.mkdir()
-    page.get_by_label("Domain").fill("lost.example")
+    page.get_by_label("Domain", exact=True).fill("lost.example")
     for send, words in (
         (lambda: page.get_by_role("button", name="Make the domain").click(), "Nothing was saved."),
         (lambda: page.goto("/domains/"), "Try again in a moment."),

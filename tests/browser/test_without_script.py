@@ -42,7 +42,7 @@ def test_a_domain_from_nothing_to_a_changed_password(go):
     page = go(None, "/sign-in/")
     sign_in(page, "root2")
     follow(page, "New domain")
-    page.get_by_label("Domain").fill("größe.example")
+    page.get_by_label("Domain", exact=True).fill("größe.example")
     page.get_by_label("Description").fill("Made without script")
     page.get_by_label("Quota of a new mailbox").fill("2 GB")
     press(page, "Make the domain")
