@@ -115,7 +115,8 @@ def test_second_factor(visit, look):
         press_enter(page)
         expect(page.get_by_role("heading", level=1)).to_have_text("Change your password")
         page.locator(".account summary").click()
-        page.get_by_role("button", name="Sign out").click()
+        with page.expect_navigation():
+            page.get_by_role("button", name="Sign out").click()
         page.goto("/sign-in/?next=/password/")
     page.keyboard.type(who)
     type_into(page, "Password", people.PASSWORD)
