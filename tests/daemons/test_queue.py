@@ -32,18 +32,19 @@ def message(queue="deferred", age=0, reason=None):
     )  # fmt: skip
 
 
-def listed(*rows):
-    return "cat <<'END'\n" + "\n".join(rows) + "\nEND"
+def listed(*messages):
+    """A script that lists them; their ages count from the moment when the test runs."""
+    return lambda: "cat <<'END'\n" + "\n".join(message(*each) for each in messages) + "\nEND"
 
 
 @pytest.mark.parametrize(
     ("script", "state", "words"),
     [
         ("", State.OK, "The queue is empty"),
-        (listed(message("active"), message(age=600, reason="busy")), State.OK, "2 messages (active 1, deferred 1); the oldest waits for 10 minutes"),
-        (listed(message(age=3600, reason="busy")), State.WARN, "1 message (deferred 1); the oldest waits for 60 minutes"),
-        (listed(message(age=5 * 3600, reason="busy")), State.BAD, "300 minutes"),
-        (listed(message("hold", age=10**6)), State.OK, "hold 1"),
+        (listed(("active",), ("deferred", 600, "busy")), State.OK, "2 messages (active 1, deferred 1); the oldest waits for 10 minutes"),
+        (listed(("deferred", 3600, "busy")), State.WARN, "1 message (deferred 1); the oldest waits for 60 minutes"),
+        (listed(("deferred", 5 * 3600, "busy")), State.BAD, "300 minutes"),
+        (listed(("hold", 10**6)), State.OK, "hold 1"),
         ("echo 'postqueue: fatal: Queue report unavailable - mail system is down'; exit 69", State.BAD, "mail system is down"),
         ("echo 'postqueue: fatal: unauthorized configuration directory name'; exit 1", State.WARN, "may not look into"),
         ("sleep 30", State.BAD, "within 0.8 seconds"),
@@ -52,14 +53,14 @@ def listed(*rows):
     ],
 )  # fmt: skip
 def test_what_is_said_of_it(postqueue, script, state, words):
-    postqueue(script)
+    postqueue(script() if callable(script) else script)
     seen = look("queue")["queue"]
     assert (seen.state, words in str(seen.detail)) == (state, True), str(seen.detail)
     assert seen.seconds < 1.5
 
 
 def test_reasons_are_other_servers_words(postqueue):
-    postqueue(listed(message(age=3600, reason="busy \x1b[31m\u202e now")))
+    postqueue(listed(("deferred", 3600, "busy \x1b[31m\u202e now"))())
     hint = str(look("queue")["queue"].hint)
     assert "busy ?[31m? now" in hint
 
