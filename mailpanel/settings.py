@@ -237,6 +237,7 @@ INSTALLED_APPS = [
     "csp",
     "axes",
     "mailpanel",
+    "mailpanel.server",
     "domains",
     "accounts",
 ]

@@ -16,9 +16,9 @@ OURS = ("mailpanel", "accounts", "domains")
 LAYERS = [
     # leaves: no model, no request, no role
     r"mailpanel\.daemons.*|mailpanel\.stack\.queries|domains\.(addresses|quota)|accounts\.passwords|mailpanel\.(export|paging|deadlocks|formats.*|sqlite.*)",
-    r"domains\.models",
+    r"domains\.models|mailpanel\.server(\.(models|apps))?",
     r"accounts\.models",
-    r"accounts\.(access|attention|audit|search|trash|usage)|mailpanel\.(forms|checks|apps|formatting)|mailpanel\.stack(?!\.run).*|.*\.migrations\..*|domains\.routing",
+    r"accounts\.(access|attention|audit|search|trash|usage)|mailpanel\.(forms|checks|apps|formatting)|mailpanel\.stack(?!\.run).*|.*\.migrations\..*|domains\.routing|mailpanel\.server\.(?!urls|views|forms).*",
     r"accounts\.(bulk|lifecycle|restore)|domains\.reach",
     r"accounts\.roles",
     r"domains\.lifecycle",
@@ -95,6 +95,7 @@ def test_migrations_are_named():
 
 
 def test_migrations_go_back(transactional_db):
+    call_command("migrate", "server", "zero", verbosity=0)
     call_command("migrate", "accounts", "zero", verbosity=0)
     call_command("migrate", "domains", "zero", verbosity=0)
     call_command("migrate", verbosity=0)

@@ -45,9 +45,53 @@ class Text:
     def __bool__(self) -> bool:
         return bool(self.singular)
 
+    def packed(self) -> dict:
+        """As JSON can hold it, to be kept; `unpacked` makes the same text of it."""
+        if not self:
+            return {}
+        number = {} if self.number is None else {"plural": self.plural, "number": self.number}
+        return {
+            "text": self.singular,
+            **number,
+            "values": {name: _packed(value) for name, value in self.values.items()},
+        }
+
+    @classmethod
+    def unpacked(cls, kept: dict) -> "Text":
+        values = {name: _unpacked(value) for name, value in kept.get("values", {}).items()}
+        return cls(kept.get("text", ""), kept.get("plural", ""), kept.get("number"), **values)
+
 
 def ngettext(singular: str, plural: str, number: int, **values) -> Text:
     return Text(singular, plural, number, **values, number=number)
+
+
+def _packed(value):
+    match value:
+        case Text():
+            return {"": "text", **value.packed()}
+        case Size():
+            return {"": "size", "bytes": int(value)}
+        case date():  # a moment, too
+            return {"": type(value).__name__, "at": value.isoformat()}
+        case list() | tuple():
+            return [_packed(each) for each in value]
+    return value
+
+
+def _unpacked(kept):
+    match kept:
+        case {"": "text"}:
+            return Text.unpacked(kept)
+        case {"": "size", "bytes": size}:
+            return Size(size)
+        case {"": "datetime", "at": at}:
+            return datetime.fromisoformat(at)
+        case {"": "date", "at": at}:
+            return date.fromisoformat(at)
+        case list():
+            return [_unpacked(each) for each in kept]
+    return kept
 
 
 def _shown(value) -> str:

@@ -1,4 +1,5 @@
-from datetime import UTC, datetime
+import json
+from datetime import UTC, date, datetime
 
 import pytest
 from django.utils import translation
@@ -35,3 +36,22 @@ def test_empty_is_empty_in_every_language():
     with translation.override("de"):
         assert str(Text("")) == ""
     assert not Text("")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        Text(""),
+        Text("unlimited"),
+        Text("50 % full"),
+        ngettext("%(number)s day", "%(number)s days", 2),
+        Text("%(a)s %(b)s %(c)s %(d)s %(e)s", a=Size(5 * 1024**3), b=1.5, c=["x", Size(1)], d=date(2026, 11, 22), e=Text("unlimited")),
+        Text("%(at)s", at=datetime(2026, 11, 22, 9, 30, tzinfo=UTC)),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("language", ["en", "de"])
+def test_is_kept_as_json_and_translated_later(text, language):
+    kept = Text.unpacked(json.loads(json.dumps(text.packed())))
+    with translation.override(language):
+        assert str(kept) == str(text)
+    assert bool(kept) == bool(text)
