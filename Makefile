@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN = .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-sqlite test-mariadb demo-data lint format messages lock clean
+.PHONY: help run test demo-data lint format messages lock clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
@@ -15,15 +15,22 @@ demo-data: $(BIN)/.panel ## fill the database of `make run` with believable doma
 	@$(BIN)/python manage.py migrate --verbosity 0
 	@$(BIN)/python manage.py demo_data
 
-test: $(BIN)/.tests ## everything, on SQLite and on MariaDB side by side; installs what it needs
-	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target test-sqlite test-mariadb
+test: $(BIN)/.tests ## everything, on SQLite and on MariaDB; installs what it needs
+	@$(MAKE) --no-print-directory --jobs=3 --output-sync=target $(SUITES:%=test-%)
 
-test-sqlite test-mariadb: test-%: $(BIN)/.tests
-	$(call pytest,$*)
+# Beside each other, the longest first: much of their time they wait for daemons and for a browser.
+SUITES = sqlite-browser mariadb-rest sqlite-rest mariadb-stack sqlite-stack mariadb-browser
+browser = tests/browser
+stack = tests/stack
+rest = tests --ignore=tests/browser --ignore=tests/stack
+
+$(SUITES:%=test-%): test-%: $(BIN)/.tests
+	$(call pytest,$(word 1,$(subst -, ,$*)),$*,$($(word 2,$(subst -, ,$*))))
 
 # What fails is tried once more by itself: real daemons and a real browser share the machine with whatever else runs.
-pytest = DATABASE=$(1) $(BIN)/python -m pytest -o cache_dir=.pytest_cache/$(1) $(ARGS) || \
-	DATABASE=$(1) $(BIN)/python -m pytest -o cache_dir=.pytest_cache/$(1) --last-failed $(ARGS)
+# 5 is pytest's word for "no test was asked for", as with ARGS="-k something".
+pytest = suite() { DATABASE=$(1) $(BIN)/python -m pytest -o cache_dir=.pytest_cache/$(2) $(3) $(ARGS) "$$@"; }; \
+	suite || [ $$? = 5 ] || suite --last-failed
 
 lint: $(BIN)/.tests ## ruff and djlint
 	$(BIN)/ruff check .

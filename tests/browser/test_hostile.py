@@ -10,8 +10,6 @@ from tests.browser.server import Panel
 
 TEXTS = [*hostile(), HOSTILE[1] * 150]  # the last one: 5,000 characters and more
 
-pytestmark = pytest.mark.both_databases
-
 
 @pytest.fixture(scope="module")
 def besieged():
@@ -31,6 +29,7 @@ def assert_harmless(page: Page):
     assert "9359" not in page.locator("body").inner_text()
 
 
+@pytest.mark.both_databases
 @pytest.mark.parametrize("number", range(len(hostile())))
 def test_in_the_database(visit, besieged, number):
     page = visit("root1", "/", besieged).page
