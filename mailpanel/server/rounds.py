@@ -14,10 +14,10 @@ from mailpanel.daemons import Probe, State, probing
 from mailpanel.daemons.text import Text
 from mailpanel.daemons.text import Text as _
 from mailpanel.deadlocks import retried_on_deadlock
-from mailpanel.server import alerts, history
+from mailpanel.server import alerts, tables
 from mailpanel.server.alerts import Message
-from mailpanel.server.history import Memory
 from mailpanel.server.models import Result, Standing
+from mailpanel.server.tables import Memory
 
 log = logging.getLogger(__name__)
 
@@ -83,7 +83,7 @@ def _look(keys: list[str]) -> None:
 @retried_on_deadlock
 def write(seen: Probe) -> None:
     now, row = timezone.now(), Standing.objects.filter(key=seen.key)
-    changes = history.told(seen) | {"checked": now, "asked": None}
+    changes = tables.told(seen) | {"checked": now, "asked": None}
     row.exclude(state=seen.state).update(**changes, since=now) or row.update(**changes)
 
 
@@ -112,7 +112,7 @@ class Collector:
         """Which probes to look at: all but those that somebody is looking at, or that have a result of this minute."""
         try:
             if self.memory.written and not self.sender.busy:
-                self.memory = history.load()  # anew each minute: another collector may have had the last one
+                self.memory = tables.load()  # anew each minute: another collector may have had the last one
             claimed = claim(keys)
             # in this order, for another one gives its claims back in the very transaction in which it writes its results
             if done := set(Result.objects.filter(minute=number).values_list("key", flat=True)):
@@ -160,7 +160,7 @@ class Collector:
 
     def _write(self) -> None:
         try:
-            history.write(self.memory)
+            tables.write(self.memory)
         except AWAY as error:
             log.warning("What was seen is kept until the database answers: %s", error)
         finally:

@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from mailpanel.daemons import State, Trouble
 from mailpanel.daemons.text import Text as _
-from mailpanel.server import history, rounds
+from mailpanel.server import rounds, tables
 from mailpanel.server.models import Alert, Hour, Incident, Result, Standing
 from mailpanel.server.rounds import Collector
 from tests.server.conftest import DOWN
@@ -196,8 +196,8 @@ def test_what_waits_for_the_database_is_bounded(minutes, away):
     with away():
         minutes.pass_(1, imap=DOWN)
         seen = minutes.collector.memory.results[0]
-        minutes.collector.memory.results.extend([seen] * 2 * history.MISSED)
-    assert len(minutes.collector.memory.results) == history.MISSED
+        minutes.collector.memory.results.extend([seen] * 2 * tables.MISSED)
+    assert len(minutes.collector.memory.results) == tables.MISSED
 
 
 def test_away_from_the_beginning(minutes, away):
@@ -232,7 +232,7 @@ def test_no_connection_is_held_while_the_probes_look(minutes, stand):
 
 
 def test_what_is_old_is_deleted_and_nothing_else(db, monkeypatch):
-    monkeypatch.setattr(history, "AT_ONCE", 3)
+    monkeypatch.setattr(tables, "AT_ONCE", 3)
     now = timezone.now()
     minute, hour = int(now.timestamp() // 60), int(now.timestamp() // 3600)
     for key in ("imap", "smtp"):
@@ -244,7 +244,7 @@ def test_what_is_old_is_deleted_and_nothing_else(db, monkeypatch):
         began = now - timedelta(days=days)
         incident = Incident.objects.create(key=f"{days}{ended}", began=began, ended=began if ended else None)
         Alert.objects.create(incident=incident, about="down", way="mail", made=began)
-    history.trim()
+    tables.trim()
     assert set(Result.objects.values_list("key", "minute")) == {
         (key, minute - age) for key in ("imap", "smtp") for age in (0, 2879)
     }

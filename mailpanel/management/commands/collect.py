@@ -16,7 +16,7 @@ from django.utils import timezone
 
 from accounts import audit, trash, usage
 from mailpanel.daemons import DaemonError
-from mailpanel.server import history
+from mailpanel.server import tables
 from mailpanel.server.rounds import Collector
 
 log = logging.getLogger(__name__)
@@ -48,7 +48,7 @@ def purge(minute: int | None) -> None:
 
 def trim(minute: int | None) -> None:
     """What has been kept long enough: each minute a little of the history, each hour the oldest sign-ins."""
-    history.trim()
+    tables.trim()
     if minute is None or minute % 60 == 30:
         usage.trim_sign_ins()
 
