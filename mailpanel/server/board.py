@@ -14,7 +14,7 @@ from django.utils.translation import ngettext
 from mailpanel.daemons import State, probing
 from mailpanel.daemons.probing import Asked
 from mailpanel.daemons.text import Text
-from mailpanel.server import history
+from mailpanel.server import history, rounds
 from mailpanel.server.models import Alert, Incident, Standing
 from mailpanel.server.plots import Plot
 
@@ -37,7 +37,8 @@ class Row:
 
     @property
     def state(self) -> str:
-        return self.standing.state if self.standing else ""
+        """Empty as long as nobody has looked."""
+        return self.standing.state if self.standing and self.standing.checked else ""
 
     @property
     def wrong(self) -> bool:
@@ -53,14 +54,15 @@ class Row:
 
     @property
     def checking(self) -> bool:
-        return bool(self.standing and self.standing.asked)
+        """Somebody looks just now, and has not been lost doing so."""
+        asked = self.standing and self.standing.asked
+        return bool(asked) and timezone.now() - asked < rounds.CLAIM
 
     @property
     def version(self) -> str:
         """Another one whenever there is something else to show."""
-        if not self.standing:
-            return ""
-        return f"{self.standing.checked.timestamp():.6f}{'+' * self.checking}"
+        checked = self.standing and self.standing.checked
+        return f"{checked.timestamp() if checked else 0:.3f}{'*' * self.checking}"
 
     @property
     def stages(self) -> list[tuple[Text, int, int, float]]:
@@ -68,7 +70,9 @@ class Row:
         told = self.standing.stages if self.standing else []
         whole, begin, found = sum(seconds for _name, seconds in told) or 1, 0.0, []
         for name, seconds in told:
-            found.append((Text.unpacked(name), round(1000 * begin / whole), round(1000 * seconds / whole), seconds))
+            found.append(
+                (Text.unpacked(name), round(1000 * begin / whole), round(1000 * seconds / whole), seconds)
+            )
             begin += seconds
         return found
 
@@ -81,7 +85,15 @@ def row(key: str) -> Row | None:
 
 
 def down() -> int:
+    """How many are; for the navigation of every page."""
     return Standing.objects.filter(state=State.BAD, key__in=probing.probes()).count()
+
+
+def faults() -> list[Row]:
+    """What is down, in the order of the page, without what something else that is down explains."""
+    found = {standing.key: standing for standing in Standing.objects.filter(state=State.BAD)}
+    rows = [Row(probe, found[key]) for key, probe in probing.probes().items() if key in found]
+    return causes_of(rows) if rows else []
 
 
 @dataclass(frozen=True)
@@ -120,7 +132,7 @@ class Board:
     @property
     def checked(self) -> datetime | None:
         """When the oldest word was said: not when one of them was asked by itself."""
-        return min((row.standing.checked for row in self.rows if row.standing), default=None)
+        return min((row.standing.checked for row in self.rows if row.state), default=None)
 
     @property
     def down(self) -> int:
@@ -154,9 +166,7 @@ class Board:
             "Mail works, and %(number)s things want attention",
             len(warnings),
         )
-        return Verdict(
-            State.WARN, words % {"number": len(warnings)}, _names(warnings), about=warnings[0].key
-        )
+        return Verdict(State.WARN, words % {"number": len(warnings)}, _names(warnings), about=warnings[0].key)
 
 
 # Without which of the probes mail does not come in. Sending and reading have two doors each, of which one is enough.
@@ -167,8 +177,7 @@ _READ, _READ_DOORS = {"database"}, {"imap", "imaps", "pop3", "pop3s"}
 
 def _of_faults(wrong: list[Row]) -> Verdict:
     keys = {row.key for row in wrong}
-    causes = Incident.objects.filter(ended=None, cause=None, key__in=keys).values_list("key", flat=True)
-    roots = [row for row in wrong if row.key in set(causes)] or wrong
+    roots = causes_of(wrong)
     words, works = _effect(
         bool(keys & _IN),
         bool(keys & _OUT or keys >= _OUT_DOORS),
@@ -182,6 +191,16 @@ def _of_faults(wrong: list[Row]) -> Verdict:
         " ".join(filter(None, [str(first.detail), works])),
         about=first.key,
     )
+
+
+def causes_of(wrong: list[Row]) -> list[Row]:
+    """Without those that an incident of another explains."""
+    effects = set(
+        Incident.objects.filter(ended=None, cause__isnull=False, cause__ended=None).values_list(
+            "key", flat=True
+        )
+    )
+    return [row for row in wrong if row.key not in effects] or wrong
 
 
 def _names(rows: list[Row]) -> str:

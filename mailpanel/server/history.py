@@ -93,9 +93,7 @@ def _uptimes() -> dict[str, float]:
     since = int(time.time()) // HOUR - UPTIME_DAYS * 24
     rows = Hour.objects.filter(hour__gte=since).values("key")
     sums = rows.annotate(up=Sum("ok") + Sum("warn"), down=Sum("bad")).order_by()
-    return {
-        row["key"]: 100 * row["up"] / checks for row in sums if (checks := row["up"] + row["down"])
-    }
+    return {row["key"]: 100 * row["up"] / checks for row in sums if (checks := row["up"] + row["down"])}
 
 
 def seen(key: str, period: Period) -> list[Slot]:
@@ -126,6 +124,10 @@ class Chart:
     @property
     def whole(self) -> Slot:
         return self.plot.whole
+
+    @property
+    def half(self) -> float:
+        return self.plot.top / 2
 
 
 def chart(period: Period, slots: list[Slot]) -> Chart:

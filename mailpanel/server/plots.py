@@ -7,7 +7,7 @@ page, and the same shape in any width. Where nothing was measured, nothing is dr
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta, tzinfo
-from itertools import groupby
+from itertools import groupby, pairwise
 
 HEIGHT = 120
 CROWD = 0.9  # the part of the values that decides about the scale
@@ -141,7 +141,7 @@ def _y(value: float, scale: float) -> int:
 def _path(points: list[tuple[int, int]]) -> str:
     """Relative, which is the shortest."""
     (x, y), steps = points[0], []
-    for (x0, y0), (x1, y1) in zip(points, points[1:], strict=False):
+    for (x0, y0), (x1, y1) in pairwise(points):
         steps.append(f"{x1 - x0} {y1 - y0}")
     return f"M{x} {y}l{' '.join(steps)}"
 
