@@ -1,0 +1,11 @@
+from django.urls import path
+
+from mailpanel.server import views
+
+app_name = "server"
+urlpatterns = [
+    path("status/", views.status, name="status"),
+    path("status/check/", views.check, name="check"),
+    path("status/incidents/", views.incidents, name="incidents"),
+    path("status/<slug:key>/", views.probe, name="probe"),
+]
