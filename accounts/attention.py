@@ -17,6 +17,7 @@ from django.utils.translation import ngettext
 
 from accounts import access
 from accounts.models import Mailbox
+from mailpanel.server import board
 
 MOST = 100
 FULL = 95  # per cent, where the bar turns red
@@ -35,7 +36,7 @@ class Concern:
 
 def concerns(actor: Mailbox) -> list[Concern]:
     """One statement for each kind of concern, and one or two more for those that there are."""
-    found = [_full, _paused, _lost, _no_room, _ending, _unused]
+    found = [_down, _full, _paused, _lost, _no_room, _ending, _unused]
     return [concern for look in found if (concern := look(actor))]
 
 
@@ -43,6 +44,25 @@ def _count(rows: QuerySet) -> tuple[int, str]:
     """How many, and how that is said: “100+” is not counted further."""
     number = rows.order_by().values("pk")[: MOST + 1].count()
     return number, str(number) if number <= MOST else f"{MOST}+"
+
+
+def _down(actor: Mailbox) -> Concern | None:
+    """For server admins alone: nobody else has the page that it leads to."""
+    if not access.rights(actor).server or not (rows := board.faults()):
+        return None
+    first = rows[0]
+    words = _("%(probe)s is down")
+    if others := len(rows) - 1:
+        words = ngettext(
+            "%(probe)s and %(others)s more are down", "%(probe)s and %(others)s more are down", others
+        )
+    return Concern(
+        "bad",
+        words % {"probe": first.probe.name, "others": others},
+        str(first.detail),
+        reverse("server:status"),
+        _("Show cause and cure"),
+    )
 
 
 def _full(actor: Mailbox) -> Concern | None:

@@ -1,17 +1,20 @@
 """How values look on the pages: template tags and filters, known to every template."""
 
+import math
 from datetime import timedelta
 
 from django import template
 from django.conf import settings
 from django.templatetags.static import static
 from django.utils import timezone
-from django.utils.formats import date_format
+from django.utils.formats import date_format, number_format
 from django.utils.html import format_html
 from django.utils.translation import gettext as _
 
 from accounts import audit
 from domains import addresses, quota
+from mailpanel.daemons import probing
+from mailpanel.server import board
 
 register = template.Library()
 
@@ -79,6 +82,36 @@ def last_day(value) -> str:
     """The day that ends at a moment: “3 December”, with the year if it is another one."""
     day = timezone.localtime(value - timedelta(seconds=1)).date()
     return date_format(day, "MONTH_DAY_FORMAT" if day.year == timezone.localdate().year else "DATE_FORMAT")
+
+
+@register.filter
+def took(seconds) -> str:
+    """A length of time as far as it matters: “38 ms”, “1.95 s”, “12 s”."""
+    if seconds < 0.9995:
+        return _("%(number)s ms") % {"number": round(seconds * 1000)}
+    return _("%(number)s s") % {
+        "number": number_format(round(seconds, 2 if seconds < 10 else 0), use_l10n=True)
+    }
+
+
+@register.filter
+def per_cent(value) -> str:
+    """Rounded down, so that 100 % means all."""
+    if value is None:
+        return "–"
+    cut = math.floor(value * 100) / 100
+    return _("%(number)s %%") % {"number": number_format(int(cut) if cut.is_integer() else cut)}
+
+
+@register.filter
+def probe_name(key: str) -> str:
+    known = probing.probes().get(key)
+    return str(known.name) if known else key
+
+
+@register.simple_tag
+def probes_down() -> int:
+    return board.down()
 
 
 @register.inclusion_tag("quota.html")

@@ -10,6 +10,7 @@ urlpatterns = [
     path("language/", session.language, name="language"),
     path("", include("accounts.urls")),
     path("", include("domains.urls")),
+    path("", include("mailpanel.server.urls")),
 ]
 
 handler403 = "mailpanel.errors.forbidden"

@@ -11,14 +11,17 @@ for (const button of document.querySelectorAll("[data-reveal]")) {
   input.form?.addEventListener("submit", () => { input.type = "password"; });
 }
 
-for (const button of document.querySelectorAll("[data-copy]")) {
-  if (!navigator.clipboard) continue;
-  button.hidden = false;
-  button.addEventListener("click", async () => {
-    await navigator.clipboard.writeText(document.getElementById(button.dataset.copy).textContent);
-    button.querySelector("span").textContent = button.dataset.copied;
-  });
+function offerToCopy(part) {
+  for (const button of part.querySelectorAll("[data-copy]")) button.hidden = !navigator.clipboard;
 }
+offerToCopy(document);
+document.addEventListener("htmx:load", (event) => offerToCopy(event.detail.elt));
+document.addEventListener("click", async (event) => {
+  const button = event.target.closest?.("[data-copy]");
+  if (!button) return;
+  await navigator.clipboard.writeText(document.getElementById(button.dataset.copy).textContent);
+  button.querySelector("span").textContent = button.dataset.copied;
+});
 
 for (const button of document.querySelectorAll("[data-print]")) {
   button.hidden = false;

@@ -12,10 +12,11 @@ one loop for all, so that a probe reads from top to bottom and may use any libra
 import importlib
 import logging
 import pkgutil
+import queue
 import threading
 import time
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 
 from django.conf import settings
 
@@ -97,17 +98,32 @@ def probes() -> dict[str, Asked]:
 def look(keys: Iterable[str] | None = None) -> list[Probe]:
     """One round: all probes at once, or those of `keys` (KeyError for one that is not there). Never raises otherwise, and
     takes as long as the slowest of them, at most its deadline and a moment."""
+    order = list(probes() if keys is None else keys)
+    return sorted(each(order), key=lambda seen: order.index(seen.key))
+
+
+def each(keys: Iterable[str] | None = None) -> Iterator[Probe]:
+    """The same, each as soon as it has ended."""
     known = probes()
-    runs = [_Run(known[key]) for key in (known if keys is None else keys)]
-    for run in runs:
+    ended = queue.SimpleQueue()
+    waiting = {key: _Run(known[key], ended) for key in (known if keys is None else keys)}
+    for run in waiting.values():
         run.start()
-    return [run.result() for run in runs]
+    while waiting:
+        try:
+            seen = ended.get(timeout=max(min(run.left for run in waiting.values()), 0))
+            del waiting[seen.key]
+            yield seen
+        except queue.Empty:
+            for run in [run for run in waiting.values() if run.left <= 0]:
+                del waiting[run.asked.key]
+                yield run.given_up()
 
 
 @dataclass
 class _Run:
     asked: Asked
-    seen: list[Probe] = field(default_factory=list)
+    ended: queue.SimpleQueue
 
     def __post_init__(self):
         self.watch = Watch(self.asked.times * settings.MAILPANEL_PROBE_SECONDS)
@@ -122,10 +138,12 @@ class _Run:
         else:
             self.thread.start()
 
-    def result(self) -> Probe:
-        self.thread.join(max(self.watch.seconds + GRACE - self.watch.passed, 0))
-        if self.seen:
-            return self.seen[0]
+    @property
+    def left(self) -> float:
+        """Seconds until it is given up."""
+        return self.watch.seconds + GRACE - self.watch.passed
+
+    def given_up(self) -> Probe:
         if self.thread.is_alive():
             _stuck[self.asked.key] = self.thread
         return self._probe(
@@ -136,7 +154,7 @@ class _Run:
         )
 
     def _look(self) -> None:
-        self.seen.append(self._seen())
+        self.ended.put(self._seen())
 
     def _seen(self) -> Probe:
         try:

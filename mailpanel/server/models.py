@@ -16,7 +16,7 @@ class Standing(models.Model):
     key = models.CharField(primary_key=True, max_length=KEY)
     state = models.CharField(max_length=4)
     since = models.DateTimeField()  # when it came into this state
-    checked = models.DateTimeField()
+    checked = models.DateTimeField(null=True)  # None: never yet, somebody looks for the first time
     seconds = models.FloatField()
     detail = models.JSONField(default=dict)
     hint = models.JSONField(default=dict)
@@ -81,7 +81,8 @@ class Incident(models.Model):
 
     key = models.CharField(max_length=KEY)
     began = models.DateTimeField()
-    ended = models.DateTimeField(null=True)
+    better = models.DateTimeField(null=True)  # the first good round since the last bad one
+    ended = models.DateTimeField(null=True)  # the same, once there were enough of them
     cause = models.ForeignKey("self", models.SET_NULL, null=True, related_name="effects")
     detail = models.JSONField(default=dict)  # as in Standing, of the first bad round
     hint = models.JSONField(default=dict)

@@ -19,6 +19,7 @@ from domains import addresses
 from domains.lifecycle import Destination, open_domain, save_alias
 from domains.models import Alias, Domain
 from mailpanel.management.operator import OperatorCommand, Refused, validate
+from mailpanel.management.past import make_past
 from mailpanel.sqlite.base import dovecot_file
 
 
@@ -40,6 +41,8 @@ class Command(OperatorCommand):
         demo.use()
         usage.refresh()
         usage.refresh_domains()
+        with transaction.atomic():
+            make_past(timezone.now() if now is None else demo.midnight)
         others = dict.fromkeys(email for email, _kind, _domains in cast.ROLES)
         staff = {email: told_roles(email) for email in [cast.SERVER_ADMIN, *others]}
         if as_json:
