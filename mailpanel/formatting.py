@@ -87,11 +87,11 @@ def last_day(value) -> str:
 @register.filter
 def took(seconds) -> str:
     """A length of time as far as it matters: “38 ms”, “1.95 s”, “12 s”."""
+    seconds = float(seconds)
     if seconds < 0.9995:
         return _("%(number)s ms") % {"number": round(seconds * 1000)}
-    return _("%(number)s s") % {
-        "number": number_format(round(seconds, 2 if seconds < 10 else 0), use_l10n=True)
-    }
+    rounded = round(seconds, 2 if seconds < 10 else 0)
+    return _("%(number)s s") % {"number": number_format(int(rounded) if rounded.is_integer() else rounded)}
 
 
 @register.filter

@@ -166,7 +166,9 @@ class Board:
             "Mail works, and %(number)s things want attention",
             len(warnings),
         )
-        return Verdict(State.WARN, words % {"number": len(warnings)}, _names(warnings), about=warnings[0].key)
+        first = warnings[0]
+        more = str(first.detail) if len(warnings) == 1 else _names(warnings)
+        return Verdict(State.WARN, words % {"number": len(warnings)}, more, about=first.key)
 
 
 # Without which of the probes mail does not come in. Sending and reading have two doors each, of which one is enough.
@@ -187,7 +189,8 @@ def _of_faults(wrong: list[Row]) -> Verdict:
     first = roots[0]
     return Verdict(
         State.BAD,
-        _("%(effect)s: %(probes)s") % {"effect": words, "probes": _names(roots)},
+        ngettext("%(effect)s: %(probes)s is down", "%(effect)s: %(probes)s are down", len(roots))
+        % {"effect": words, "probes": _names(roots)},
         " ".join(filter(None, [str(first.detail), works])),
         about=first.key,
     )

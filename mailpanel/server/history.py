@@ -18,6 +18,7 @@ from mailpanel.server.plots import Plot, Slot
 MINUTE, HOUR, DAY = 60, 3600, 86_400
 PLACE = 15  # minutes of a place in the small plots
 UPTIME_DAYS = 30
+EDGE = 0.03  # of the width: a word there would not fit
 
 
 @dataclass(frozen=True)
@@ -133,8 +134,10 @@ class Chart:
 def chart(period: Period, slots: list[Slot]) -> Chart:
     begin, zone = _begin(period.step, period.count), timezone.get_current_timezone()
     drawn = plots.plot(plots.places(slots, begin, period.step, period.count))
+    margin = period.seconds * EDGE
     marks = [
-        (100 * (moment.timestamp() - begin) / period.seconds, moment)
+        (round(100 * (moment.timestamp() - begin) / period.seconds, 2), moment)
         for moment in plots.moments(begin, begin + period.seconds, period.marks, zone)
+        if margin < moment.timestamp() - begin < period.seconds - margin
     ]
     return Chart(period, drawn, marks, plots.table(slots, zone, by_day=period.by_day))

@@ -11,6 +11,8 @@ from mailpanel.paging import page
 from mailpanel.server import board, history, rounds
 from mailpanel.server.board import Board
 
+ALL = "all"  # in the place of a probe
+
 
 @require_safe
 def status(request):
@@ -34,15 +36,16 @@ def _news(request):
 
 @require_POST
 def check(request):
-    """Begin to look, at one probe or at all, and do not wait for what is seen."""
+    """Begin to look, at one probe or at all, and do not wait for what is seen; `stay` names the page it was asked from,
+    if that is a probe's own."""
     access.server(request.user)
-    key = request.POST.get("probe", "")
-    if key and key not in probing.probes():
+    known, keys, stay = probing.probes(), request.POST.getlist("probe"), request.POST.get("stay", "")
+    if not set(keys) <= {ALL, *known} or stay not in {"", *known}:
         raise Http404
-    rounds.begin([key] if key else None)
+    rounds.begin(None if ALL in keys else keys)
     if request.htmx:
-        return _standing(request, key) if "stay" in request.POST else _news(request)
-    page = reverse("server:probe", args=[key]) if "stay" in request.POST and key else reverse("server:status")
+        return _standing(request, stay) if stay else _news(request)
+    page = reverse("server:probe", args=[stay]) if stay else reverse("server:status")
     return redirect(f"{page}?look")
 
 
@@ -71,7 +74,9 @@ def probe(request, key):
 
 
 def _standing(request, key):
-    return render(request, "server/standing.html", {"row": board.row(key)})
+    return render(
+        request, "server/standing.html", {"row": board.row(key), "down": board.down(), "news": True}
+    )
 
 
 @require_safe
