@@ -4,6 +4,9 @@ Dovecot's tables hold bytes and times, and on SQLite they are in a file of their
 the newest sign-in of all can have an index there.
 """
 
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from math import ceil
 
@@ -12,11 +15,15 @@ from django.db.models import Max, Min, OuterRef, QuerySet, Subquery, Sum
 
 from accounts.models import LastLogin, Mailbox, MailboxUsage
 from domains.models import Domain
+from mailpanel.sqlite.base import dovecot_file
 
 AT_ONCE = 5000
 WRITTEN_AT_ONCE = 500
 # So many are looked at in each minute whatever it is; of more than that, a tenth.
 EACH_MINUTE = 50_000
+# Sign-ins (rows of last_login) that each mailbox keeps, how many are looked through at once, and how many deleted:
+# so few that Dovecot, which gives up on a busy SQLite file after a second, never waits for it.
+KEPT, LOOKED_THROUGH, DELETED_AT_ONCE = 20, 50_000, 500
 _LATEST = 2**33  # seconds; what is later than the year 2242 is no time
 
 
@@ -77,3 +84,49 @@ def _last_used(newest: int | None, created: datetime) -> datetime | None:
     if newest is None or not ceil(created.timestamp()) <= newest < _LATEST:
         return None
     return datetime.fromtimestamp(newest, UTC)
+
+
+def trim_sign_ins() -> int:
+    """Delete all but the last sign-ins of each mailbox; how many. An address from which somebody signs in is a row, and
+    there is no end of them."""
+    deleted, low = 0, ""
+    with _writing() as (run, mark):
+        while low is not None:
+            above = f"FROM last_login WHERE email > {mark}"
+            edge = run(f"SELECT email {above} ORDER BY email LIMIT 1 OFFSET {LOOKED_THROUGH}", [low])
+            within, values = (f"{above} AND email <= {mark}", [low, edge[0][0]]) if edge else (above, [low])
+            place = "ROW_NUMBER() OVER (PARTITION BY email ORDER BY time DESC, service, address)"
+            ranked = f"SELECT email, service, address, time, {place} AS place {within}"
+            old = run(
+                f"SELECT email, service, address, time FROM ({ranked}) AS ranked WHERE place > {KEPT}",  # noqa: S608
+                values,
+            )
+            # one of them may have signed in again meanwhile: then its time is another
+            this = " AND ".join(f"{column} = {mark}" for column in ("email", "service", "address", "time"))
+            for start in range(0, len(old), DELETED_AT_ONCE):
+                run(f"DELETE FROM last_login WHERE {this}", old[start : start + DELETED_AT_ONCE], many=True)  # noqa: S608
+            deleted += len(old)
+            low = edge[0][0] if edge else None
+    return deleted
+
+
+@contextmanager
+def _writing() -> Iterator[tuple]:
+    """A function that runs a statement on Dovecot's tables, with many values in a transaction, and the placeholder. On
+    SQLite by a connection of its own, since Django's sees them read-only."""
+    if connection.vendor != "sqlite":
+
+        def run(statement, values, *, many=False):
+            with transaction.atomic(), connection.cursor() as cursor:
+                (cursor.executemany if many else cursor.execute)(statement, values)
+                return [] if many else cursor.fetchall()
+
+        yield run, "%s"
+        return
+    with closing(sqlite3.connect(dovecot_file(connection.settings_dict["NAME"]), timeout=5)) as file:
+
+        def run(statement, values, *, many=False):
+            with file:
+                return (file.executemany if many else file.execute)(statement, values).fetchall()
+
+        yield run, "?"

@@ -71,6 +71,41 @@ def _networks(text: str) -> list:
     return [ipaddress.ip_network(part.strip()) for part in text.split(",") if part.strip()]
 
 
+def _addresses(listed: list[str]) -> list[str]:
+    addresses = [address.strip() for address in listed if address.strip()]
+    if wrong := [
+        address for address in addresses if not re.fullmatch(r"[!-?A-~]{1,64}@[A-Za-z0-9.-]{1,253}", address)
+    ]:
+        raise ValueError(f"MAILPANEL_ALERT_TO: “{wrong[0]}” is no address of the form somebody@example.org")
+    return addresses
+
+
+def _mail_host(url: str) -> str:
+    parts = urlsplit(url)
+    if url and (
+        parts.scheme not in ("smtp", "smtps")
+        or not parts.hostname
+        or parts.path
+        or parts.password
+        or not parts.port
+    ):
+        raise ValueError(
+            f"MAILPANEL_ALERT_SMTP is “{url}”; it has the form smtp://user@host:587 or smtps://user@host:465, "
+            "and the password stands in MAILPANEL_ALERT_SMTP_PASSWORD"
+        )
+    return url
+
+
+def _webhook(url: str) -> str:
+    """Of the address nothing is told, since whoever knows it can write there."""
+    parts = urlsplit(url)
+    if url and (
+        not re.fullmatch(r"[!-~]+", url) or parts.scheme not in ("http", "https") or not parts.hostname
+    ):
+        raise ValueError("MAILPANEL_ALERT_WEBHOOK has the form https://host/path, in plain letters")
+    return url
+
+
 def _kept_secret_key(path: Path) -> str:
     """The key kept beside the embedded database, made on first use with its final mode."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -127,6 +162,16 @@ try:
     # The mailbox by which they sign in has its password in this file, unless one is given: the panels of a cluster share one.
     MAILPANEL_PROBE_PASSWORD = _secret("MAILPANEL_PROBE_PASSWORD")
     PROBE_PASSWORD_KEPT = MAILPANEL_VAR / "secrets" / "probe_password"
+
+    # Who is told when mail does not work, after so many bad rounds in a row: by mail, through another host if one is given
+    # (smtp://user@host:587 or smtps://…), or else this server's own Postfix; and by a POST to an address that is a secret.
+    MAILPANEL_ALERT_TO = _addresses(env.list("MAILPANEL_ALERT_TO", []))
+    MAILPANEL_ALERT_SMTP = _mail_host(env.str("MAILPANEL_ALERT_SMTP", ""))
+    MAILPANEL_ALERT_SMTP_PASSWORD = _secret("MAILPANEL_ALERT_SMTP_PASSWORD")
+    MAILPANEL_ALERT_WEBHOOK = _webhook(_secret("MAILPANEL_ALERT_WEBHOOK"))
+    MAILPANEL_ALERT_AFTER = env.int("MAILPANEL_ALERT_AFTER", 3, validate=validate.Range(1, 60))
+    # What Prometheus shows at /metrics as its bearer token; without one there is no such page.
+    MAILPANEL_METRICS_TOKEN = _secret("MAILPANEL_METRICS_TOKEN")
 
     # MariaDB alone: the passwords by which Postfix and Dovecot read the database (deploy/mariadb/grants.sql). The
     # private copy makes its own where these are not set.

@@ -52,12 +52,14 @@ def secured(name: str, watch: Watch):
 
 
 class Smtp(Line):
+    name = "probe.invalid"  # that we give
+
     def greet(self) -> None:
         self.reply(b"220")
         self.ehlo()
 
     def ehlo(self) -> None:
-        words = self.say("EHLO probe.invalid", b"250")
+        words = self.say(f"EHLO {self.name}", b"250")
         self.able = {word.split(b" ")[0].upper(): word.upper().split(b" ")[1:] for word in words[1:]}
 
     def start_tls(self) -> None:
@@ -109,7 +111,7 @@ class Smtp(Line):
 
 class Lmtp(Smtp):
     def ehlo(self) -> None:
-        self.say("LHLO probe.invalid", b"250")
+        self.say(f"LHLO {self.name}", b"250")
 
 
 class Imap(Line):

@@ -148,8 +148,9 @@ class Line:
 
     # --- TLS ------------------------------------------------------------------------------------------------
 
-    def secure(self, *, verify: bool = True) -> None:
-        """Raises Untrusted for the certificate, Trouble for everything else."""
+    def secure(self, *, verify: bool = True, name: str = "") -> None:
+        """`name` is that of somebody else's server, whom the system's authorities know; without it, it is one of ours.
+        Raises Untrusted for the certificate, Trouble for everything else."""
         if self._received:
             raise Trouble(
                 _("%(where)s says something in clear between STARTTLS and the handshake.", where=self.target),
@@ -159,10 +160,14 @@ class Line:
         self._after = "TLS"
         try:
             self.socket.settimeout(self.watch.left)
-            context = trusting() if verify else _blind()
-            self.socket = context.wrap_socket(self.socket, server_hostname=settings.MAILPANEL_HOSTNAME)
+            context = ssl.create_default_context() if name else trusting() if verify else _blind()
+            self.socket = context.wrap_socket(
+                self.socket, server_hostname=name or settings.MAILPANEL_HOSTNAME
+            )
         except ssl.SSLCertVerificationError as error:
-            detail, hint, command = _about_certificate(error, self.target)
+            detail, hint, command = _about_certificate(
+                error, self.target, name or settings.MAILPANEL_HOSTNAME
+            )
             raise Untrusted(detail, hint, command) from None
         except TimeoutError:
             raise self._silent() from None
@@ -257,12 +262,14 @@ def _blind() -> ssl.SSLContext:
     return context
 
 
-def _about_certificate(error: ssl.SSLCertVerificationError, where: Target) -> tuple[Text, Text, str]:
+def _about_certificate(
+    error: ssl.SSLCertVerificationError, where: Target, host: str
+) -> tuple[Text, Text, str]:
     """By OpenSSL's number (X509_V_ERR_…)."""
-    show = f"openssl s_client -connect {where} -servername {settings.MAILPANEL_HOSTNAME} -showcerts"
+    show = f"openssl s_client -connect {where} -servername {host} -showcerts"
     if where.name in _STARTTLS:
         show += f" -starttls {_STARTTLS[where.name]}"
-    told = {"where": where, "host": settings.MAILPANEL_HOSTNAME}
+    told = {"where": where, "host": host}
     renew = "sudo make run" if settings.PRIVATE_COPY else "sudo certbot renew"
     match error.verify_code:
         case 10:

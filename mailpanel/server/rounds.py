@@ -3,16 +3,21 @@
 import logging
 import threading
 from collections.abc import Iterable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
+from django.conf import settings
 from django.db import DatabaseError, InterfaceError, connection, transaction
 from django.db.models import Q
 from django.utils import timezone
 
 from mailpanel.daemons import Probe, State, probing
+from mailpanel.daemons.text import Text
 from mailpanel.daemons.text import Text as _
 from mailpanel.deadlocks import retried_on_deadlock
-from mailpanel.server.models import Standing
+from mailpanel.server import alerts, tables
+from mailpanel.server.alerts import Message
+from mailpanel.server.models import Result, Standing
+from mailpanel.server.tables import Memory
 
 log = logging.getLogger(__name__)
 
@@ -78,17 +83,85 @@ def _look(keys: list[str]) -> None:
 @retried_on_deadlock
 def write(seen: Probe) -> None:
     now, row = timezone.now(), Standing.objects.filter(key=seen.key)
-    changes = told(seen) | {"checked": now, "asked": None}
+    changes = tables.told(seen) | {"checked": now, "asked": None}
     row.exclude(state=seen.state).update(**changes, since=now) or row.update(**changes)
 
 
-def told(seen: Probe) -> dict:
-    """What a probe saw, as the columns of Standing hold it."""
-    return {
-        "state": seen.state,
-        "seconds": seen.seconds,
-        "detail": seen.detail.packed(),
-        "hint": seen.hint.packed(),
-        "command": seen.command,
-        "stages": [[name.packed(), seconds] for name, seconds in seen.stages],
-    }
+class Collector:
+    """Round by round, what the probes see, what that means, and who is told. All of it is in memory until it is written,
+    so that it goes on while the database is away: that is what people have to be told first."""
+
+    def __init__(self):
+        self.memory, self.sender = Memory(), alerts.Sender()
+
+    def minute(self, number: int) -> list[Probe]:
+        """The round of a minute of Unix time; what was seen by this collector. Never raises for the database."""
+        keys = list(probing.probes())
+        claimed = self._begin(keys, number)
+        connection.close()  # nothing is held while the probes look
+        now, at = timezone.now(), datetime.fromtimestamp(number * 60, UTC)
+        seen = list(probing.each(claimed))
+        if claimed:  # or another one of the cluster has this minute
+            seen += self._seen_by_pages(keys, claimed, now)
+            self._take_in(number, at, seen)
+        self._write()
+        self.sender.send(self.memory.messages)
+        return seen
+
+    def _begin(self, keys: list[str], number: int) -> list[str]:
+        """Which probes to look at: all but those that somebody is looking at, or that have a result of this minute."""
+        try:
+            if self.memory.written and not self.sender.busy:
+                self.memory = tables.load()  # anew each minute: another collector may have had the last one
+            claimed = claim(keys)
+            # in this order, for another one gives its claims back in the very transaction in which it writes its results
+            if done := set(Result.objects.filter(minute=number).values_list("key", flat=True)):
+                Standing.objects.filter(key__in=done & set(claimed)).update(asked=None)
+            return [key for key in claimed if key not in done]
+        except AWAY as error:
+            log.warning("This round goes on without the database, which does not answer: %s", error)
+            return keys
+
+    def _seen_by_pages(self, keys: list[str], claimed: list[str], since: datetime) -> list[Probe]:
+        """What a page asked for at the same time counts for this minute, too."""
+        others = Standing.objects.filter(key__in=set(keys) - set(claimed), checked__gte=since - FRESH)
+        known = probing.probes()
+        try:
+            return [
+                Probe(
+                    key=row.key,
+                    group=known[row.key].group,
+                    name=known[row.key].name,
+                    state=State(row.state),
+                    detail=Text.unpacked(row.detail),
+                    hint=Text.unpacked(row.hint),
+                    command=row.command,
+                    seconds=row.seconds,
+                    stages=tuple((Text.unpacked(name), seconds) for name, seconds in row.stages),
+                )
+                for row in others
+            ]
+        except AWAY:
+            return []
+        finally:
+            connection.close()
+
+    def _take_in(self, number: int, at: datetime, seen: list[Probe]) -> None:
+        memory, now = self.memory, timezone.now()
+        causes = memory.incidents.round(at, seen, settings.MAILPANEL_ALERT_AFTER)
+        for cause in causes:
+            said = alerts.about(cause, memory.incidents.of_one_cause(cause)[1:], at)
+            memory.messages += [Message(said["event"], way, now, said, cause) for way in alerts.ways()]
+        for probe in seen:
+            memory.standing[probe.key] = probe, now
+            memory.results.append(
+                Result(key=probe.key, minute=number, state=probe.state, seconds=probe.seconds)
+            )
+
+    def _write(self) -> None:
+        try:
+            tables.write(self.memory)
+        except AWAY as error:
+            log.warning("What was seen is kept until the database answers: %s", error)
+        finally:
+            connection.close()

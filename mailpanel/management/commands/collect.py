@@ -2,6 +2,7 @@
 
 import logging
 import signal
+import threading
 import time
 from collections.abc import Callable
 from datetime import timedelta
@@ -10,11 +11,13 @@ from axes.models import AccessAttempt
 from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import BaseCommand
-from django.db import DatabaseError, InterfaceError, close_old_connections, connection
+from django.db import DatabaseError, InterfaceError, connection
 from django.utils import timezone
 
 from accounts import audit, trash, usage
 from mailpanel.daemons import DaemonError
+from mailpanel.server import tables
+from mailpanel.server.rounds import Collector
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +46,14 @@ def purge(minute: int | None) -> None:
         log.warning("What is due in the trash waits for the next hour: %s", error)
 
 
-JOBS: tuple[Callable[[int | None], None], ...] = (mailbox_usage, purge)
+def trim(minute: int | None) -> None:
+    """What has been kept long enough: each minute a little of the history, each hour the oldest sign-ins."""
+    tables.trim()
+    if minute is None or minute % 60 == 30:
+        usage.trim_sign_ins()
+
+
+JOBS: tuple[Callable[[int | None], None], ...] = (mailbox_usage, purge, trim)
 
 
 class Command(BaseCommand):
@@ -57,23 +67,46 @@ class Command(BaseCommand):
         if once:
             for job in JOBS:
                 job(None)
+            rounds = Collector()
+            rounds.minute(int(time.time() // EVERY))
+            rounds.sender.wait(EVERY)
             return
         # End at once, in the middle of whatever it is: the database undoes what was not committed.
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, signal.SIG_DFL)
+        rounds, jobs = Collector(), Jobs()
         while True:
-            self.minute(int(time.time() // EVERY))
+            minute = int(time.time() // EVERY)
+            jobs.start(minute)
+            try:
+                rounds.minute(minute)
+            except Exception:
+                log.exception("The round failed, next try in a minute")
             time.sleep(EVERY - time.time() % EVERY)
 
-    def minute(self, number: int) -> None:
-        """All jobs; one that fails stops neither the others nor the next minute."""
-        close_old_connections()
+
+class Jobs:
+    """Each in a thread of its own, so that the probes look each minute however long another job takes."""
+
+    def __init__(self):
+        self.threads: dict[str, threading.Thread] = {}
+
+    def start(self, minute: int) -> None:
+        """Those that are not still at it."""
         for job in JOBS:
-            try:
-                job(number)
-            except (DatabaseError, InterfaceError) as error:
-                log.warning("%s: the database did not answer, next try in a minute: %s", job.__name__, error)
-                connection.close()
-            except Exception:
-                log.exception("%s failed, next try in a minute", job.__name__)
+            name = job.__name__
+            if name not in self.threads or not self.threads[name].is_alive():
+                self.threads[name] = threading.Thread(target=_do, args=(job, minute), name=name, daemon=True)
+                self.threads[name].start()
+
+
+def _do(job: Callable[[int | None], None], minute: int) -> None:
+    """One that fails stops neither the others nor the next minute."""
+    try:
+        job(minute)
+    except (DatabaseError, InterfaceError) as error:
+        log.warning("%s: the database did not answer, next try in a minute: %s", job.__name__, error)
+    except Exception:
+        log.exception("%s failed, next try in a minute", job.__name__)
+    finally:
         connection.close()
