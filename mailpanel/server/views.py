@@ -1,17 +1,25 @@
 """The status of the server, for server admins. Everything is read from the database: no page waits for a daemon."""
 
+from django.conf import settings
+from django.contrib import messages
 from django.http import Http404
 from django.shortcuts import redirect, render
 from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_POST, require_safe
 
-from accounts import access
+from accounts import access, audit
+from accounts.views import by
 from mailpanel.daemons import probing
 from mailpanel.paging import page
-from mailpanel.server import board, history, rounds
+from mailpanel.server import alerts, board, history, rounds
 from mailpanel.server.board import Board
+from mailpanel.server.models import Alert
 
 ALL = "all"  # in the place of a probe
+LATEST_ALERTS = 50
+WAYS = {Alert.Way.MAIL: gettext_lazy("Mail"), Alert.Way.WEBHOOK: gettext_lazy("Webhook")}
 
 
 @require_safe
@@ -90,3 +98,30 @@ def incidents(request):
     found = page(rows, ("began", "id"), request.GET, descending=True)
     context = {"incidents": found, "about": about.name if key else None}
     return render(request, "server/incidents.html", context)
+
+
+@require_safe
+def alert_list(request):
+    access.server(request.user)
+    configured = alerts.ways()
+    context = {
+        "any_way": configured,
+        "mail_to": settings.MAILPANEL_ALERT_TO,
+        "webhook": Alert.Way.WEBHOOK in configured,
+        "alerts": Alert.objects.select_related("incident").order_by("-made", "-id")[:LATEST_ALERTS],
+    }
+    return render(request, "server/alerts.html", context)
+
+
+@require_POST
+def alert_trial(request):
+    """Send one by each way, and wait for what becomes of it: at most ten seconds."""
+    access.server(request.user)
+    for way, error in alerts.trial(request.user.email).items():
+        words = {"way": WAYS[way], "error": error}
+        if error:
+            messages.error(request, _("%(way)s: the test alert did not leave. %(error)s") % words)
+        else:
+            messages.success(request, _("%(way)s: the test alert has left. See whether it arrives.") % words)
+    audit.record(by(request), "trial", "alert", "")
+    return redirect("server:alerts")

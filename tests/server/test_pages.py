@@ -10,6 +10,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from accounts import attention
+from accounts.models import Audit
 from mailpanel.daemons import State, probing
 from mailpanel.daemons.text import Text
 from mailpanel.management.past import make_past
@@ -357,3 +358,46 @@ def test_demo_history_is_the_same_each_time(world):
     keys = len(probing.probes())
     assert (len(first[0]), len(first[1]), len(first[2])) == (keys * 2880, keys * 2160, keys)
     assert not Incident.objects.filter(ended=None).exists()
+
+
+# --- alerts ----------------------------------------------------------------------------------------------------
+
+
+def test_alerts_and_what_became_of_them(world, as_, settings):
+    settings.MAILPANEL_ALERT_TO = ["ops@example.org"]
+    settings.MAILPANEL_ALERT_WEBHOOK = "https://hooks.example.org/secret"
+    now = timezone.now()
+    incident = Incident.objects.create(key="clamav", began=now)
+    Alert.objects.create(incident=incident, about="down", way="mail", made=now, sent=now, tries=1)
+    Alert.objects.create(
+        incident=incident, about="clear", way="webhook", made=now, tries=2, error="Refused <b>."
+    )
+    Alert.objects.create(about="trial", way="mail", made=now)
+    html = as_("root1").get("/status/alerts/").content.decode()
+    shown = " ".join(re.sub(r"<[^>]*>", " ", html.partition("<tbody>")[2]).split())
+    order = [
+        "Test alert",
+        "Waits",
+        "Works again",
+        "Not sent",
+        "Refused &lt;b&gt;. · 2 tries",
+        "Is down",
+        "Sent",
+    ]
+    assert sorted(order, key=shown.index) == order
+    assert "ops@example.org" in html
+    assert "hooks.example.org" not in html
+
+
+def test_a_test_alert_tells_its_outcome(world, as_, settings):
+    """By each way that is set; here nobody listens where it leads."""
+    assert "Send a test alert" not in texts(as_("root1").get("/status/alerts/"))
+    settings.MAILPANEL_ALERT_WEBHOOK = "http://127.0.0.1:9/secret"
+    assert "Send a test alert" in texts(as_("root1").get("/status/alerts/"))
+    shown = texts(as_("root1").post(reverse("server:alert_trial"), follow=True))
+    assert "Webhook: the test alert did not leave." in shown
+    assert "secret" not in shown.replace("is a secret", "")
+    assert Alert.objects.get().about == "trial"
+    assert [(row.actor, row.action, row.kind) for row in Audit.objects.all()] == [
+        ("root1@c.example", "trial", "alert")
+    ]
