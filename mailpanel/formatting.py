@@ -6,6 +6,7 @@ from datetime import timedelta
 from django import template
 from django.conf import settings
 from django.templatetags.static import static
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.formats import date_format, number_format
 from django.utils.html import format_html
@@ -107,6 +108,14 @@ def per_cent(value) -> str:
 def probe_name(key: str) -> str:
     known = probing.probes().get(key)
     return str(known.name) if known else key
+
+
+@register.filter
+def probe_link(key: str):
+    """The name of a probe, as a link to its page; of one that is no more, the key that it had."""
+    if key not in probing.probes():
+        return key
+    return format_html('<a href="{}">{}</a>', reverse("server:probe", args=[key]), probe_name(key))
 
 
 @register.simple_tag
