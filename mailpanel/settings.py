@@ -291,6 +291,7 @@ MIDDLEWARE = [
     "csp.middleware.CSPMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.middleware.gzip.GZipMiddleware",  # of random length, and tokens are masked: nothing to learn from sizes
+    "mailpanel.server.monitoring.Monitoring",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -366,6 +367,7 @@ AXES_VERBOSE = False
 ALLOWED_HOSTS = [_url.hostname, "localhost", "127.0.0.1", "[::1]"] if not _https else [_url.hostname]
 CSRF_TRUSTED_ORIGINS = [MAILPANEL_URL]
 SECURE_SSL_REDIRECT = _https
+SECURE_REDIRECT_EXEMPT = [r"^(healthz|metrics)$"]  # asked behind the proxy that has the certificate
 SECURE_PROXY_SSL_HEADER = (
     ("HTTP_X_FORWARDED_PROTO", "https") if _https and MAILPANEL_TRUSTED_PROXIES else None
 )

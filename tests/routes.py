@@ -6,6 +6,7 @@ None is a page that does not exist yet; the reason stands beside it, so that nob
 from django.urls import reverse
 
 ROUTES = {
+    "health": "server:healthz",
     "login": "accounts:sign_in",
     "2fa": "accounts:second_step",
     "2fa_disable": "accounts:second_factor_off",
@@ -32,7 +33,6 @@ ROUTES = {
 }
 WITHOUT_A_PAGE = {
     "reset": "a forgotten password is reset by the helpdesk; recovery addresses come later",
-    "health": "the status page comes with its probes",
     "setup": "there is no set-up page on purpose: the first admin is made by command",
     "forward": "forwarding by its owner comes later; an admin makes an alias",
 }

@@ -2,6 +2,7 @@
 
 import io
 import json
+import stat
 
 import pytest
 from django.core.management import CommandError, call_command
@@ -81,6 +82,53 @@ def test_only_some(probes):
     with pytest.raises(CommandError) as unknown:
         call_command("check_server", "c")
     assert unknown.value.returncode == 3
+
+
+@pytest.fixture
+def var(settings, tmp_path):
+    settings.MAILPANEL_VAR = tmp_path
+    return tmp_path / "check_server.json"
+
+
+def test_changes(probes, var):
+    probes(a="Fine.", b=WARN, c=OFF)
+    out, code = check("--changes")
+    assert (out.splitlines()[0], code) == ("WARNING: Probe b: It is old.", 1)
+    assert "Probe a" not in out
+    assert check("--changes") == ("", 1)
+    probes(a=BAD, b="Fine.", c=OFF)
+    out, code = check("--changes")
+    assert code == 2
+    assert [line[:24] for line in out.splitlines() if "Probe" in line] == [
+        "CRITICAL: Probe a: It is",
+        "CRITICAL     Probe a: It",
+        "OK           Probe b: Fi",
+    ]
+    assert [row["key"] for row in json.loads(check("--changes", "--json")[0])] == []
+    probes(a="Fine.", b="Fine.", c=OFF)
+    assert check("--changes")[0].splitlines()[0] == "OK: mail works, 3 probes"
+    assert check("--changes") == ("", 0)
+
+
+def test_changes_of_some_leave_the_others(probes, var):
+    probes(a=BAD, b=BAD)
+    check("--changes", "a")
+    assert "Probe b" in check("--changes")[0]
+    assert check("--changes") == ("", 2)
+    probes(a="Fine.", b=BAD)
+    lines = check("--changes")[0].splitlines()  # the first one tells how it is, not what is new
+    assert lines[0].startswith("CRITICAL: Probe b")
+    assert lines[1].startswith("OK           Probe a")
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"a": 7}', "\x00"])
+def test_changes_after_a_file_that_makes_no_sense(probes, var, content):
+    var.write_text(content)
+    probes(a=BAD)
+    assert "Probe a" in check("--changes")[0]
+    assert check("--changes") == ("", 2)
+    assert stat.S_IMODE(var.stat().st_mode) == 0o600
+    assert [path.name for path in var.parent.iterdir()] == [var.name]
 
 
 def test_the_shell_speaks_english(probes):

@@ -23,9 +23,9 @@ COMPONENTS = {
 # What turns red with a component, or with one probe of it: other components, or single probes of them.
 _EXPLAINS = {
     "disks": {"database", "dovecot", "postfix", "clamav", "queue", "roundtrip"},
-    "certificates": {"dovecot", "postfix", "roundtrip"},
+    "certificates": {"dovecot", "postfix", "queue", "roundtrip"},
     "database": {"dovecot", "postfix", "queue", "roundtrip"},
-    "dns": {"queue"},
+    "dns": {"queue", "roundtrip"},
     "dovecot": {"submission", "smtps", "sasl", "queue", "roundtrip"},
     "postfix": {"queue", "roundtrip"},
     "clamav": {"queue", "roundtrip"},
@@ -135,14 +135,16 @@ class Incidents:
         return next(fitting, None)
 
     def _adopt(self, cause: Outage) -> None:
+        """What began a moment before its cause, unless people know it as a cause already."""
         for other in self._causes():
+            whole = self.of_one_cause(other)
             if (
                 other is not cause
                 and not other.told
                 and cause.began - other.began <= ADOPTED
-                and explains(cause.key, other.key)
+                and all(explains(cause.key, outage.key) for outage in whole)
             ):
-                for outage in self.of_one_cause(other):
+                for outage in whole:
                     outage.cause, outage.changed = cause, True
 
     def _down(self, after: int) -> list[Outage]:

@@ -1,9 +1,11 @@
 from django.urls import path
 
-from mailpanel.server import views
+from mailpanel.server import monitoring, views
 
 app_name = "server"
 urlpatterns = [
+    path("healthz", monitoring.healthz, name="healthz"),
+    path("metrics", monitoring.metrics, name="metrics"),
     path("status/", views.status, name="status"),
     path("status/check/", views.check, name="check"),
     path("status/incidents/", views.incidents, name="incidents"),

@@ -3,6 +3,7 @@
 import signal
 import subprocess
 import sys
+import threading
 import time
 from datetime import UTC, datetime
 
@@ -10,7 +11,7 @@ import pytest
 from django.db import OperationalError
 
 from accounts import usage
-from accounts.models import Mailbox
+from accounts.models import LastLogin, Mailbox
 from mailpanel.management.commands import collect
 from tests import people
 from tests.accounts.test_usage import as_dovecot, sign_in
@@ -91,6 +92,11 @@ def test_statements_do_not_grow_with_the_mailboxes(world, django_assert_num_quer
         usage.refresh()
 
 
+def wait(jobs) -> None:
+    for thread in jobs.threads.values():
+        thread.join(5)
+
+
 def test_a_job_that_fails_stops_nothing(world, monkeypatch, caplog):
     done = []
 
@@ -100,13 +106,70 @@ def test_a_job_that_fails_stops_nothing(world, monkeypatch, caplog):
     def broken(minute):
         raise KeyError("broken")
 
-    monkeypatch.setattr(collect, "JOBS", (away, broken, done.append))
-    collect.Command().minute(7)
-    assert done == [7]
-    assert [(record.levelname, "gone away" in record.getMessage()) for record in caplog.records] == [
-        ("WARNING", True),
-        ("ERROR", False),
+    def works(minute):
+        done.append(minute)
+
+    monkeypatch.setattr(collect, "JOBS", (away, broken, works))
+    jobs = collect.Jobs()
+    for minute in (7, 8):
+        jobs.start(minute)
+        wait(jobs)
+    assert done == [7, 8]
+    assert sorted((record.levelname, "gone away" in record.getMessage()) for record in caplog.records) == [
+        *[("ERROR", False)] * 2,
+        *[("WARNING", True)] * 2,
     ]
+
+
+def test_a_job_that_takes_long_holds_up_no_other_and_is_not_begun_twice(monkeypatch):
+    ended, done = threading.Event(), []
+
+    def slow(minute):
+        done.append("slow")
+        ended.wait(10)
+
+    def quick(minute):
+        done.append(minute)
+
+    monkeypatch.setattr(collect, "JOBS", (slow, quick))
+    jobs = collect.Jobs()
+    for minute in (1, 2, 3):
+        jobs.start(minute)
+        jobs.threads["quick"].join(5)
+    assert done == ["slow", 1, 2, 3]
+    ended.set()
+    wait(jobs)
+    jobs.start(4)
+    wait(jobs)
+    assert done[-2:] in (["slow", 4], [4, "slow"])
+
+
+def sign_ins(*rows: tuple[str, int, int]) -> None:
+    """address, how many, from when on"""
+    for email, count, start in rows:
+        as_dovecot(*[
+            f"INSERT INTO last_login (email, service, address, time) VALUES ('{email}', 'imap', '192.0.2.{number}', {start + number})"
+            for number in range(count)
+        ])  # fmt: skip
+
+
+@pytest.mark.parametrize("looked_through", [1, 7, 25, 50_000])
+def test_the_last_sign_ins_are_kept(world, monkeypatch, looked_through):
+    monkeypatch.setattr(usage, "LOOKED_THROUGH", looked_through)
+    monkeypatch.setattr(usage, "DELETED_AT_ONCE", 2)
+    sign_ins(
+        ("user1@a.example", 25, MADE),
+        ("user2@a.example", 20, MADE),
+        ("gone@a.example", 23, 0),
+        ("x@a.example", 1, 0),
+    )
+    as_dovecot(sign_in("user1@a.example", "pop3", MADE - 1))
+    assert usage.trim_sign_ins() == 9
+    kept = list(LastLogin.objects.values_list("mailbox", "time"))
+    for email, count, least in (("user1@a.example", 20, MADE + 5), ("user2@a.example", 20, MADE), ("gone@a.example", 20, 3), ("x@a.example", 1, 0)):  # fmt: skip
+        times = [time for mailbox, time in kept if mailbox == email]
+        assert (len(times), min(times)) == (count, least)
+    assert usage.trim_sign_ins() == 0
 
 
 @pytest.mark.skipif(ON_MARIADB, reason="nothing of the database is in it")

@@ -1,7 +1,12 @@
 """manage.py check_server: what the page “Status” says, for the shell and for Nagios."""
 
+import contextlib
 import json
+import os
+import tempfile
+from pathlib import Path
 
+from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 from django.utils import translation
 
@@ -24,9 +29,12 @@ class Command(BaseCommand):
     def add_arguments(self, parser):
         parser.add_argument("probe", nargs="*", metavar="PROBE", help="only these; all if none is named")
         parser.add_argument("--json", dest="as_json", action="store_true", help="print JSON")
+        parser.add_argument(
+            "--changes", action="store_true", help="say only what is new since the last run with --changes"
+        )
         parser.add_argument("--list", dest="listed", action="store_true", help="print the probes there are")
 
-    def handle(self, *, probe, as_json, listed, **options):
+    def handle(self, *, probe, as_json, changes, listed, **options):
         known = probing.probes()
         if unknown := [key for key in probe if key not in known]:
             raise CommandError(
@@ -37,13 +45,42 @@ class Command(BaseCommand):
                 self.stdout.write("\n".join(f"{key:13} {asked.name}" for key, asked in known.items()))
                 return
             seen = probing.look(probe or None)
-            self.stdout.write(_as_json(seen) if as_json else _lines(seen))
+            told = _changed(seen) if changes else seen
+            if as_json or told:
+                self.stdout.write(_as_json(told) if as_json else _lines(told, _summary(seen)))
         raise SystemExit(max(EXIT[one.state] for one in seen))
 
 
-def _lines(seen: list[Probe]) -> str:
+def _changed(seen: list[Probe]) -> list[Probe]:
+    """Those that are in another state than at the last run, of which a file tells: the database may be what is away."""
+    path = settings.MAILPANEL_VAR / "check_server.json"
+    try:
+        before = json.loads(path.read_text())
+    except (OSError, ValueError):
+        before = {}
+    before = before if isinstance(before, dict) else {}
+    quiet = {State.OK, State.OFF}  # of what was never seen before, all well is no news
+    new = [one for one in seen if before.get(one.key, State.OK if one.state in quiet else None) != one.state]
+    _keep(path, before | {one.key: one.state for one in seen})
+    return new
+
+
+def _keep(path: Path, states: dict[str, str]) -> None:
+    """All of it or nothing, and for nobody else to read."""
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=path.name)  # with mode 600
+    try:
+        with os.fdopen(handle, "w") as file:
+            json.dump(states, file)
+        os.replace(name, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(name)
+        raise
+
+
+def _lines(seen: list[Probe], summary: str) -> str:
     """The first line is the whole answer, as Nagios shows it."""
-    lines = [_summary(seen)]
+    lines = [summary]
     for one in seen:
         lines.append(f"{WORDS[one.state]:11}  {one.name}: {one.detail} ({one.seconds:.2f} s)")
         lines += [f"{'':13}{part}" for part in (str(one.hint), one.command) if part]
