@@ -356,7 +356,7 @@ def test_demo_history_is_the_same_each_time(world):
     make_past(end)
     assert rows() == first
     keys = len(probing.probes())
-    assert (len(first[0]), len(first[1]), len(first[2])) == (keys * 2880, keys * 2160, keys)
+    assert (len(first[0]), len(first[1]), len(first[2])) == (keys * 1500, keys * 2160, keys)
     assert not Incident.objects.filter(ended=None).exists()
 
 
