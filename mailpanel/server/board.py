@@ -28,8 +28,14 @@ class Row:
 
     probe: Asked
     standing: Standing | None
-    plot: Plot | None = None
-    uptime: float | None = None
+
+    @property
+    def plot(self) -> Plot | None:
+        return history.small_plots().get(self.key)
+
+    @property
+    def uptime(self) -> float | None:
+        return history.uptimes().get(self.key)
 
     @property
     def key(self) -> str:
@@ -108,18 +114,21 @@ class Verdict:
 
 
 class Board:
-    """All probes as they are now; one statement, and each of the others when it is asked for."""
+    """All probes as they are now; one statement, and each of the others when it is asked for. `minute` changes with
+    what is drawn of their history."""
 
     def __init__(self):
+        self.minute = history.minute()
         self._standings = {standing.key: standing for standing in Standing.objects.all()}
 
     @cached_property
     def rows(self) -> list[Row]:
-        plots, uptimes = history.small_plots(), history.uptimes()
-        return [
-            Row(probe, self._standings.get(key), plots.get(key), uptimes.get(key))
-            for key, probe in probing.probes().items()
-        ]
+        return [Row(probe, self._standings.get(key)) for key, probe in probing.probes().items()]
+
+    @property
+    def version(self) -> str:
+        """Of all rows together."""
+        return " ".join(row.version for row in self.rows)
 
     @property
     def groups(self) -> list[tuple[Text, list[Row]]]:

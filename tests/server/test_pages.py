@@ -14,7 +14,7 @@ from accounts.models import Audit
 from mailpanel.daemons import State, probing
 from mailpanel.daemons.text import Text
 from mailpanel.management.past import make_past
-from mailpanel.server import rounds
+from mailpanel.server import history, rounds
 from mailpanel.server.models import Alert, Hour, Incident, Result, Standing
 from tests.people import find
 
@@ -25,6 +25,7 @@ NEWS = {"HTTP_HX_REQUEST": "true"}
 @pytest.fixture(autouse=True)
 def nothing_kept():
     cache.clear()
+    history._each_minute.cache_clear()
 
 
 def stands(**states) -> None:
