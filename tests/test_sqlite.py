@@ -6,7 +6,7 @@ import stat
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from django.db import connections
+from django.db import OperationalError, connections
 
 from mailpanel.sqlite.base import DatabaseWrapper, dovecot_file
 
@@ -46,3 +46,11 @@ def test_threads_that_connect_leave_the_umask_alone(tmp_path):
         assert os.umask(0o022) == 0o022
     finally:
         os.umask(before)
+
+
+def test_a_directory_that_is_gone_is_a_database_that_does_not_answer(tmp_path):
+    wrapper = DatabaseWrapper(
+        connections.settings["default"] | {"NAME": str(tmp_path / "gone" / "mail.sqlite3")}, "default"
+    )
+    with pytest.raises(OperationalError, match="No such file or directory"):
+        wrapper.ensure_connection()

@@ -33,11 +33,14 @@ class DatabaseWrapper(base.DatabaseWrapper):
     def get_new_connection(self, conn_params):
         name = conn_params["database"]
         beside = dovecot_file(name)
-        if _made(beside):
-            with sqlite3.connect(beside) as connection:
-                connection.executescript(DOVECOT_SCHEMA)
-            connection.close()
-        _made(name)
+        try:
+            if _made(beside):
+                with sqlite3.connect(beside) as connection:
+                    connection.executescript(DOVECOT_SCHEMA)
+                connection.close()
+            _made(name)
+        except OSError as error:  # the directory is gone: to callers that is a database which does not answer
+            raise sqlite3.OperationalError(f"{error.strerror}: {error.filename}") from error
         connection = super().get_new_connection(conn_params)
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = NORMAL")

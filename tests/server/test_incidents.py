@@ -161,7 +161,7 @@ LETTERS = st.text(alphabet="BBBoow- ", min_size=1, max_size=40)
 @settings(max_examples=300, deadline=None)
 @given(rounds=st.dictionaries(st.sampled_from(KEYS), LETTERS, min_size=1), after=st.integers(1, 4))
 def test_whatever_happens(rounds, after):
-    story = Story(after, **{key: letters + "o" * (42 - len(letters)) for key, letters in rounds.items()})
+    story = Story(after, **{key: letters + "o" * (45 - len(letters)) for key, letters in rounds.items()})
     assert story.incidents.outages == []  # all has been good for long enough
     by_key = {}
     for outage in story.ever:
