@@ -40,7 +40,6 @@ from django.contrib.auth.password_validation import CommonPasswordValidator
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
 from passlib.hash import des_crypt, md5_crypt, sha256_crypt, sha512_crypt
-from zxcvbn import zxcvbn
 
 from domains import addresses
 
@@ -149,6 +148,8 @@ def strength(password: str, *, words: Iterable[str] = ()) -> int:
     beginning = _weighable(normalise(password[:72]))
     if not beginning:
         return 0
+    from zxcvbn import zxcvbn  # here, for its lists take 12 MB, and most processes never ask
+
     with _zxcvbn_lock:
         return zxcvbn(beginning, user_inputs=[*words, _PRODUCT])["score"]
 

@@ -6,7 +6,7 @@ import stat
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from django.db import OperationalError, connections
+from django.db import connections
 
 from mailpanel.sqlite.base import DatabaseWrapper, dovecot_file
 
@@ -52,5 +52,5 @@ def test_a_directory_that_is_gone_is_a_database_that_does_not_answer(tmp_path):
     wrapper = DatabaseWrapper(
         connections.settings["default"] | {"NAME": str(tmp_path / "gone" / "mail.sqlite3")}, "default"
     )
-    with pytest.raises(OperationalError, match="No such file or directory"):
-        wrapper.ensure_connection()
+    with pytest.raises(sqlite3.OperationalError, match="No such file or directory"):
+        wrapper.get_new_connection(wrapper.get_connection_params())

@@ -1,5 +1,7 @@
 """manage.py collect: what has to be done again and again, beside the panel."""
 
+import contextlib
+import ctypes
 import logging
 import signal
 import threading
@@ -74,6 +76,7 @@ class Command(BaseCommand):
         # End at once, in the middle of whatever it is: the database undoes what was not committed.
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, signal.SIG_DFL)
+        _one_arena()
         rounds, jobs = Collector(), Jobs()
         while True:
             minute = int(time.time() // EVERY)
@@ -83,6 +86,12 @@ class Command(BaseCommand):
             except Exception:
                 log.exception("The round failed, next try in a minute")
             time.sleep(EVERY - time.time() % EVERY)
+
+
+def _one_arena() -> None:
+    """glibc gives each new thread memory of its own and keeps it: with forty threads a minute, 12 MB more after an hour."""
+    with contextlib.suppress(AttributeError, OSError):  # another C library
+        ctypes.CDLL(None).mallopt(-8, 1)  # M_ARENA_MAX
 
 
 class Jobs:
