@@ -95,9 +95,9 @@ def test_what_something_else_explains_is_not_the_cause(world, as_):
     effect = Incident.objects.create(key="roundtrip", began=timezone.now(), cause=root)
     assert "ClamAV is down Sentence of clamav." in verdict(as_("root1"))
     # and once the cause is over, what is still down has to be told
-    stands(roundtrip="bad")
+    stands(roundtrip="bad", imap="bad")
     Incident.objects.filter(pk=root.pk).update(ended=timezone.now())
-    assert "Round trip is down" in verdict(as_("root1"))
+    assert "Round trip, IMAP are down" in verdict(as_("root1"))
     assert effect.cause == root
 
 
