@@ -96,7 +96,8 @@ def trim_sign_ins() -> int:
             edge = run(f"SELECT email {above} ORDER BY email LIMIT 1 OFFSET {LOOKED_THROUGH}", [low])
             within, values = (f"{above} AND email <= {mark}", [low, edge[0][0]]) if edge else (above, [low])
             place = "ROW_NUMBER() OVER (PARTITION BY email ORDER BY time DESC, service, address)"
-            ranked = f"SELECT email, service, address, time, {place} AS place {within}"
+            many = f"SELECT email {within} GROUP BY email HAVING COUNT(*) > {KEPT}"
+            ranked = f"SELECT email, service, address, time, {place} AS place FROM last_login WHERE email IN ({many})"  # noqa: S608
             old = run(
                 f"SELECT email, service, address, time FROM ({ranked}) AS ranked WHERE place > {KEPT}",  # noqa: S608
                 values,

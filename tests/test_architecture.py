@@ -162,6 +162,9 @@ def test_production_settings_pass_djangos_own_checks(tmp_path):
         ("MAILPANEL_PASSWORD_SCHEME", "PLAIN"), ("MAILPANEL_PASSWORD_MIN_LENGTH", "4"), ("MAILPANEL_SIGNIN_TRIES", "many"),
         ("MAILPANEL_TRUSTED_PROXIES", "everybody"), ("MAILPANEL_SECRET_KEY_FILE", "/nowhere/at/all"),
         ("MAILPANEL_PROBE_TARGETS", "smtp=mail.example.org:25"), ("MAILPANEL_PROBE_SECONDS", "600"),
+        ("MAILPANEL_ALERT_TO", "admin@example.org,x\r\nBcc: y"), ("MAILPANEL_ALERT_SMTP", "smtp://user:secret@host:587"),
+        ("MAILPANEL_ALERT_SMTP", "smtp://host"), ("MAILPANEL_ALERT_WEBHOOK", "file:///etc/passwd"), ("MAILPANEL_ALERT_AFTER", "0"),
+        ("MAILPANEL_ALERT_WEBHOOK", "https://host/ HTTP/1.1\r\nx:"),
     ],
 )  # fmt: skip
 def test_nonsense_in_the_environment_stops_the_start(tmp_path, name, value):

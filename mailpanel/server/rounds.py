@@ -22,8 +22,7 @@ from mailpanel.server.tables import Memory
 log = logging.getLogger(__name__)
 
 FRESH = timedelta(seconds=5)
-# Of somebody who looks and was never heard of again; longer than the longest deadline there is by default.
-CLAIM = timedelta(seconds=30)
+CLAIM = timedelta(seconds=30)  # at least, of somebody who looks and was never heard of again
 AWAY = (DatabaseError, InterfaceError)
 
 
@@ -48,7 +47,8 @@ def claim(keys: Iterable[str], *, seen_before: datetime | None = None) -> list[s
     known, now = probing.probes(), timezone.now()
     keys = sorted({known[key].key for key in keys})
     _make_rows(keys, now)
-    free = Standing.objects.filter(Q(asked=None) | Q(asked__lt=now - CLAIM), key__in=keys)
+    longest = timedelta(seconds=4 * settings.MAILPANEL_PROBE_SECONDS)  # the round trip has three deadlines
+    free = Standing.objects.filter(Q(asked=None) | Q(asked__lt=now - max(CLAIM, longest)), key__in=keys)
     if seen_before:
         free = free.filter(Q(checked=None) | Q(checked__lt=seen_before))
     with transaction.atomic():
@@ -104,8 +104,10 @@ class Collector:
         if claimed:  # or another one of the cluster has this minute
             seen += self._seen_by_pages(keys, claimed, now)
             self._take_in(number, at, seen)
-        self._write()
-        self.sender.send(self.memory.messages)
+        try:
+            self._write()
+        finally:
+            self.sender.send(self.memory.messages)
         return seen
 
     def _begin(self, keys: list[str], number: int) -> list[str]:

@@ -85,9 +85,9 @@ def test_a_claim_ends_with_him_who_was_never_heard_of_again(stand):
     assert rounds.begin() == ["smtp"]
 
 
-def test_fifty_at_once_ask_each_daemon_once(stand):
+def test_many_at_once_ask_each_daemon_once(stand):
     stand.put(**{f"probe{number}": "Fine." for number in range(8)})
-    claimed, barrier = [], threading.Barrier(20)
+    claimed, barrier = [], threading.Barrier(12)
 
     def press():
         barrier.wait()
@@ -96,13 +96,19 @@ def test_fifty_at_once_ask_each_daemon_once(stand):
         finally:
             connection.close()
 
-    people = [threading.Thread(target=press) for _person in range(20)]
-    for person in people:
-        person.start()
-    for person in people:
-        person.join()
-    settled()
-    assert sorted(claimed) == sorted(stand.asked) == sorted(f"probe{number}" for number in range(8))
+    for times in range(1, 6):
+        people = [threading.Thread(target=press) for _person in range(12)]
+        for person in people:
+            person.start()
+        for person in people:
+            person.join()
+        settled()
+        assert (
+            sorted(claimed)
+            == sorted(stand.asked)
+            == sorted([f"probe{number}" for number in range(8)] * times)
+        )
+        age(checked=long_ago())
 
 
 def test_the_database_away(stand, monkeypatch, caplog):

@@ -200,6 +200,18 @@ def test_what_waits_for_the_database_is_bounded(minutes, away):
     assert len(minutes.collector.memory.results) == tables.MISSED
 
 
+def test_two_that_saw_the_same_while_the_database_was_away(minutes, stand, away):
+    other = Minutes(stand)
+    with away():
+        minutes.pass_(2, imap=DOWN)
+        other.pass_(2)
+    minutes.pass_(1)
+    other.pass_(1)
+    assert Result.objects.count() == Hour.objects.get().bad == 3
+    assert other.collector.memory.written
+    assert [row[:4] for row in incidents()] == [("imap", 0, None, None)]
+
+
 def test_away_from_the_beginning(minutes, away):
     """Another one has seen when it began."""
     minutes.pass_(1, imap=DOWN)
