@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from functools import cached_property
 from itertools import groupby
 
+from django.conf import settings
 from django.db.models import Count, OuterRef, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 from django.utils import timezone
@@ -154,14 +155,14 @@ class Board:
                 State.WARN,
                 _("Nothing is known yet: the collector has not run"),
                 _("It asks every daemon once a minute. It runs beside the panel; this is how it is started:"),
-                "manage.py collect",
+                _start_collector(),
             )
         if timezone.now() - self.checked > STANDS_STILL:
             return Verdict(
                 State.WARN,
                 _("The collector stands still"),
                 _("What stands here was true when it last ran. This is how it is started:"),
-                "manage.py collect",
+                _start_collector(),
             )
         wrong = [row for row in self.rows if row.state == State.BAD]
         return _of_faults(wrong) if wrong else self._of_warnings()
@@ -178,6 +179,10 @@ class Board:
         first = warnings[0]
         more = str(first.detail) if len(warnings) == 1 else _names(warnings)
         return Verdict(State.WARN, words % {"number": len(warnings)}, more, about=first.key)
+
+
+def _start_collector() -> str:
+    return "manage.py collect" if settings.PRIVATE_COPY else "sudo systemctl restart mailpanel-collect"
 
 
 # Without which of the probes mail does not come in. Sending and reading have two doors each, of which one is enough.

@@ -101,12 +101,14 @@ def test_what_something_else_explains_is_not_the_cause(world, as_):
     assert effect.cause == root
 
 
-def test_a_collector_that_stands_still(world, as_):
+def test_a_collector_that_stands_still(world, as_, settings):
     stands(clamav="bad")
     Standing.objects.update(checked=timezone.now() - timedelta(minutes=4))
     said = verdict(as_("root1"))
     assert said.startswith("warn: The collector stands still")
     assert "manage.py collect" in said
+    settings.PRIVATE_COPY = False
+    assert "sudo systemctl restart mailpanel-collect" in verdict(as_("root1"))
     Standing.objects.filter(key="imap").update(checked=timezone.now())  # asked by itself
     assert verdict(as_("root1")).startswith("warn: The collector stands still")
 
