@@ -141,6 +141,7 @@ SENTENCES = {
     ("export", "mailbox"): gettext_lazy("{actor} exported a list of mailboxes"),
     ("denied", "page"): gettext_lazy("{actor} was refused at {name}"),
     ("export", "log"): gettext_lazy("{actor} exported the audit log"),
+    ("trial", "alert"): gettext_lazy("{actor} sent a test alert"),
 }
 
 

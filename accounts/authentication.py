@@ -23,6 +23,7 @@ from django.utils.cache import add_never_cache_headers
 from django.utils.crypto import constant_time_compare, salted_hmac
 from django.utils.decorators import method_decorator
 from django.views.decorators.debug import sensitive_variables
+from django_htmx.http import HttpResponseClientRefresh
 
 from accounts import access, audit, lifecycle, passwords, second_factor
 from accounts.models import Mailbox, SecondFactor
@@ -263,6 +264,8 @@ class SessionRulesMiddleware:
 
     def __call__(self, request):
         response = self.get_response(request)
+        if response.status_code == 302 and getattr(request, "htmx", False):
+            response = HttpResponseClientRefresh()  # or the sign-in page would be put into a part of this one
         add_never_cache_headers(
             response
         )  # pages are for one person; static files are answered before they come here
@@ -278,7 +281,10 @@ class SessionRulesMiddleware:
         if now - session.get("seen", now) > idle or now - session.setdefault("signed_in", now) > age:
             logout(request)
             return None  # LoginRequiredMiddleware comes next, and leads to the sign-in page
-        if now - session.get("seen", 0) >= min(60, idle):
+        by_itself = (
+            request.htmx and request.method == "GET"
+        )  # a page that shows what changes; nobody may be there
+        if now - session.get("seen", 0) >= min(60, idle) and not by_itself:
             session["seen"] = now
         page = request.resolver_match.view_name
         if page in _ALWAYS:

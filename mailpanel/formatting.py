@@ -6,6 +6,7 @@ from datetime import timedelta
 from django import template
 from django.conf import settings
 from django.templatetags.static import static
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.formats import date_format, number_format
 from django.utils.html import format_html
@@ -87,11 +88,11 @@ def last_day(value) -> str:
 @register.filter
 def took(seconds) -> str:
     """A length of time as far as it matters: “38 ms”, “1.95 s”, “12 s”."""
+    seconds = float(seconds)
     if seconds < 0.9995:
         return _("%(number)s ms") % {"number": round(seconds * 1000)}
-    return _("%(number)s s") % {
-        "number": number_format(round(seconds, 2 if seconds < 10 else 0), use_l10n=True)
-    }
+    rounded = round(seconds, 2 if seconds < 10 else 0)
+    return _("%(number)s s") % {"number": number_format(int(rounded) if rounded.is_integer() else rounded)}
 
 
 @register.filter
@@ -107,6 +108,14 @@ def per_cent(value) -> str:
 def probe_name(key: str) -> str:
     known = probing.probes().get(key)
     return str(known.name) if known else key
+
+
+@register.filter
+def probe_link(key: str):
+    """The name of a probe, as a link to its page; of one that is no more, the key that it had."""
+    if key not in probing.probes():
+        return key
+    return format_html('<a href="{}">{}</a>', reverse("server:probe", args=[key]), probe_name(key))
 
 
 @register.simple_tag

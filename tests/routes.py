@@ -29,10 +29,10 @@ ROUTES = {
     "domain_edit": "domains:domain_edit",
     "admin_add": "accounts:role_give",
     "admin_edit": "accounts:role_take",  # a role is given and taken, not edited
+    "dashboard": "server:status",
 }
 WITHOUT_A_PAGE = {
     "reset": "a forgotten password is reset by the helpdesk; recovery addresses come later",
-    "dashboard": "the status page comes with its probes",
     "setup": "there is no set-up page on purpose: the first admin is made by command",
     "forward": "forwarding by its owner comes later; an admin makes an alias",
 }

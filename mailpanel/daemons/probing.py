@@ -9,6 +9,7 @@ It returns the sentence for all well, or raises Trouble. It waits for nothing lo
 one loop for all, so that a probe reads from top to bottom and may use any library that takes a time limit.
 """
 
+import functools
 import importlib
 import logging
 import pkgutil
@@ -88,10 +89,15 @@ def probe(key: str, group: Text, name: Text, *, times: int = 1):
     return register
 
 
-def probes() -> dict[str, Asked]:
-    """All there are, by key, in the order of the page."""
+@functools.cache
+def _import_all() -> None:
     for module in pkgutil.iter_modules(mailpanel.daemons.__path__, "mailpanel.daemons."):
         importlib.import_module(module.name)
+
+
+def probes() -> dict[str, Asked]:
+    """All there are, by key, in the order of the page."""
+    _import_all()
     return dict(sorted(_registered.items(), key=lambda item: GROUPS.index(item[1].group)))
 
 

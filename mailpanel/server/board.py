@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from functools import cached_property
 from itertools import groupby
 
+from django.conf import settings
 from django.db.models import Count, OuterRef, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 from django.utils import timezone
@@ -28,8 +29,14 @@ class Row:
 
     probe: Asked
     standing: Standing | None
-    plot: Plot | None = None
-    uptime: float | None = None
+
+    @property
+    def plot(self) -> Plot | None:
+        return history.small_plots().get(self.key)
+
+    @property
+    def uptime(self) -> float | None:
+        return history.uptimes().get(self.key)
 
     @property
     def key(self) -> str:
@@ -108,18 +115,21 @@ class Verdict:
 
 
 class Board:
-    """All probes as they are now; one statement, and each of the others when it is asked for."""
+    """All probes as they are now; one statement, and each of the others when it is asked for. `minute` changes with
+    what is drawn of their history."""
 
     def __init__(self):
+        self.minute = history.minute()
         self._standings = {standing.key: standing for standing in Standing.objects.all()}
 
     @cached_property
     def rows(self) -> list[Row]:
-        plots, uptimes = history.small_plots(), history.uptimes()
-        return [
-            Row(probe, self._standings.get(key), plots.get(key), uptimes.get(key))
-            for key, probe in probing.probes().items()
-        ]
+        return [Row(probe, self._standings.get(key)) for key, probe in probing.probes().items()]
+
+    @property
+    def version(self) -> str:
+        """Of all rows together."""
+        return " ".join(row.version for row in self.rows)
 
     @property
     def groups(self) -> list[tuple[Text, list[Row]]]:
@@ -145,14 +155,14 @@ class Board:
                 State.WARN,
                 _("Nothing is known yet: the collector has not run"),
                 _("It asks every daemon once a minute. It runs beside the panel; this is how it is started:"),
-                "manage.py collect",
+                _start_collector(),
             )
         if timezone.now() - self.checked > STANDS_STILL:
             return Verdict(
                 State.WARN,
                 _("The collector stands still"),
                 _("What stands here was true when it last ran. This is how it is started:"),
-                "manage.py collect",
+                _start_collector(),
             )
         wrong = [row for row in self.rows if row.state == State.BAD]
         return _of_faults(wrong) if wrong else self._of_warnings()
@@ -166,7 +176,13 @@ class Board:
             "Mail works, and %(number)s things want attention",
             len(warnings),
         )
-        return Verdict(State.WARN, words % {"number": len(warnings)}, _names(warnings), about=warnings[0].key)
+        first = warnings[0]
+        more = str(first.detail) if len(warnings) == 1 else _names(warnings)
+        return Verdict(State.WARN, words % {"number": len(warnings)}, more, about=first.key)
+
+
+def _start_collector() -> str:
+    return "manage.py collect" if settings.PRIVATE_COPY else "sudo systemctl restart mailpanel-collect"
 
 
 # Without which of the probes mail does not come in. Sending and reading have two doors each, of which one is enough.
@@ -187,7 +203,8 @@ def _of_faults(wrong: list[Row]) -> Verdict:
     first = roots[0]
     return Verdict(
         State.BAD,
-        _("%(effect)s: %(probes)s") % {"effect": words, "probes": _names(roots)},
+        ngettext("%(effect)s: %(probes)s is down", "%(effect)s: %(probes)s are down", len(roots))
+        % {"effect": words, "probes": _names(roots)},
         " ".join(filter(None, [str(first.detail), works])),
         about=first.key,
     )

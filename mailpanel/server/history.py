@@ -4,8 +4,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import lru_cache
 
-from django.core.cache import cache
 from django.db.models import Count, F, Max, Sum
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
@@ -18,6 +18,7 @@ from mailpanel.server.plots import Plot, Slot
 MINUTE, HOUR, DAY = 60, 3600, 86_400
 PLACE = 15  # minutes of a place in the small plots
 UPTIME_DAYS = 30
+EDGE = 0.03  # of the width: a word there would not fit
 
 
 @dataclass(frozen=True)
@@ -48,14 +49,19 @@ PERIODS = {
 }
 
 
-def _each_minute(name: str, read: Callable[[], object]):
+def minute() -> int:
+    return int(time.time() // MINUTE)
+
+
+@lru_cache(maxsize=4)
+def _each_minute(read: Callable[[], dict], _minute: int) -> dict:
     """Read once a minute in each process: what is drawn changes no sooner."""
-    return cache.get_or_set(f"server:{name}:{int(time.time() // MINUTE)}", read, 2 * MINUTE)
+    return read()
 
 
 def small_plots() -> dict[str, Plot]:
     """The last day of every probe, by key; one statement."""
-    return _each_minute("small_plots", _small_plots)
+    return _each_minute(_small_plots, minute())
 
 
 def _small_plots() -> dict[str, Plot]:
@@ -86,7 +92,7 @@ def _slot(state: str, minute: int, checks: int, seconds: float, slowest: float) 
 
 def uptimes() -> dict[str, float]:
     """Per cent of the last thirty days, by key, of what was asked then at all; one statement."""
-    return _each_minute("uptimes", _uptimes)
+    return _each_minute(_uptimes, minute())
 
 
 def _uptimes() -> dict[str, float]:
@@ -133,8 +139,10 @@ class Chart:
 def chart(period: Period, slots: list[Slot]) -> Chart:
     begin, zone = _begin(period.step, period.count), timezone.get_current_timezone()
     drawn = plots.plot(plots.places(slots, begin, period.step, period.count))
+    margin = period.seconds * EDGE
     marks = [
-        (100 * (moment.timestamp() - begin) / period.seconds, moment)
+        (round(100 * (moment.timestamp() - begin) / period.seconds, 2), moment)
         for moment in plots.moments(begin, begin + period.seconds, period.marks, zone)
+        if margin < moment.timestamp() - begin < period.seconds - margin
     ]
     return Chart(period, drawn, marks, plots.table(slots, zone, by_day=period.by_day))

@@ -176,14 +176,15 @@ def _exists(naive: datetime, zone: tzinfo) -> bool:
 def table(slots: Iterable[Slot], zone: tzinfo, *, by_day: bool) -> list[tuple[datetime, Slot]]:
     """The same numbers by the hours or days of people's clocks, the newest first."""
 
-    def part(slot: Slot) -> datetime:
-        local = datetime.fromtimestamp(slot.at, zone)
-        return local.replace(minute=0, second=0) if not by_day else local.replace(hour=0, minute=0, second=0)
+    def part(slot: Slot) -> float:
+        local = datetime.fromtimestamp(slot.at, zone).replace(minute=0, second=0)
+        return (local.replace(hour=0, fold=0) if by_day else local).timestamp()
 
-    parts: dict[datetime, list[Slot]] = {}
+    # by Unix time, since an hour that a clock goes through twice would be the same one otherwise
+    parts: dict[float, list[Slot]] = {}
     for slot in slots:
         parts.setdefault(part(slot), []).append(slot)
     return [
-        (moment, total(group, int(moment.timestamp())))
-        for moment, group in sorted(parts.items(), key=lambda item: item[1][0].at, reverse=True)
+        (datetime.fromtimestamp(begin, zone), total(parts[begin], int(begin)))
+        for begin in sorted(parts, reverse=True)
     ]

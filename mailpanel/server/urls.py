@@ -9,5 +9,7 @@ urlpatterns = [
     path("status/", views.status, name="status"),
     path("status/check/", views.check, name="check"),
     path("status/incidents/", views.incidents, name="incidents"),
+    path("status/alerts/", views.alert_list, name="alerts"),
+    path("status/alerts/trial/", views.alert_trial, name="alert_trial"),
     path("status/<slug:key>/", views.probe, name="probe"),
 ]

@@ -1,15 +1,25 @@
 """The status of the server, for server admins. Everything is read from the database: no page waits for a daemon."""
 
+from django.conf import settings
+from django.contrib import messages
 from django.http import Http404
 from django.shortcuts import redirect, render
 from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_POST, require_safe
 
-from accounts import access
+from accounts import access, audit
+from accounts.views import by
 from mailpanel.daemons import probing
 from mailpanel.paging import page
-from mailpanel.server import board, history, rounds
+from mailpanel.server import alerts, board, history, rounds
 from mailpanel.server.board import Board
+from mailpanel.server.models import Alert
+
+ALL = "all"  # in the place of a probe
+LATEST_ALERTS = 50
+WAYS = {Alert.Way.MAIL: gettext_lazy("Mail"), Alert.Way.WEBHOOK: gettext_lazy("Webhook")}
 
 
 @require_safe
@@ -34,15 +44,16 @@ def _news(request):
 
 @require_POST
 def check(request):
-    """Begin to look, at one probe or at all, and do not wait for what is seen."""
+    """Begin to look, at one probe or at all, and do not wait for what is seen; `stay` names the page it was asked from,
+    if that is a probe's own."""
     access.server(request.user)
-    key = request.POST.get("probe", "")
-    if key and key not in probing.probes():
+    known, keys, stay = probing.probes(), request.POST.getlist("probe"), request.POST.get("stay", "")
+    if not set(keys) <= {ALL, *known} or stay not in {"", *known}:
         raise Http404
-    rounds.begin([key] if key else None)
+    rounds.begin(None if ALL in keys else keys)
     if request.htmx:
-        return _standing(request, key) if "stay" in request.POST else _news(request)
-    page = reverse("server:probe", args=[key]) if "stay" in request.POST and key else reverse("server:status")
+        return _standing(request, stay) if stay else _news(request)
+    page = reverse("server:probe", args=[stay]) if stay else reverse("server:status")
     return redirect(f"{page}?look")
 
 
@@ -71,7 +82,9 @@ def probe(request, key):
 
 
 def _standing(request, key):
-    return render(request, "server/standing.html", {"row": board.row(key)})
+    return render(
+        request, "server/standing.html", {"row": board.row(key), "down": board.down(), "news": True}
+    )
 
 
 @require_safe
@@ -85,3 +98,30 @@ def incidents(request):
     found = page(rows, ("began", "id"), request.GET, descending=True)
     context = {"incidents": found, "about": about.name if key else None}
     return render(request, "server/incidents.html", context)
+
+
+@require_safe
+def alert_list(request):
+    access.server(request.user)
+    configured = alerts.ways()
+    context = {
+        "any_way": configured,
+        "mail_to": settings.MAILPANEL_ALERT_TO,
+        "webhook": Alert.Way.WEBHOOK in configured,
+        "alerts": Alert.objects.select_related("incident").order_by("-made", "-id")[:LATEST_ALERTS],
+    }
+    return render(request, "server/alerts.html", context)
+
+
+@require_POST
+def alert_trial(request):
+    """Send one by each way, and wait for what becomes of it: at most ten seconds."""
+    access.server(request.user)
+    for way, error in alerts.trial(request.user.email).items():
+        words = {"way": WAYS[way], "error": error}
+        if error:
+            messages.error(request, _("%(way)s: the test alert did not leave. %(error)s") % words)
+        else:
+            messages.success(request, _("%(way)s: the test alert has left. See whether it arrives.") % words)
+    audit.record(by(request), "trial", "alert", "")
+    return redirect("server:alerts")

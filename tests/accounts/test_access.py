@@ -97,6 +97,13 @@ accounts:trash_restore     with-roles        | 302 405 405 405 405 | 302 404 403
 accounts:trash_restore     foreign           | 302 405 405 405 405 | 302 404 404 404 302
 accounts:trash_restore     domain            | 302 405 405 405 405 | 302 404 403 403 302
 accounts:trash_restore     alias             | 302 405 405 405 405 | 302 404 403 302 302
+server:status              -                 | 302 403 403 403 200 | 302 405 405 405 405
+server:check               -                 | 302 405 405 405 405 | 302 403 403 403 302
+server:incidents           -                 | 302 403 403 403 200 | 302 405 405 405 405
+server:alerts              -                 | 302 403 403 403 200 | 302 405 405 405 405
+server:alert_trial         -                 | 302 405 405 405 405 | 302 403 403 403 302
+server:probe               imap              | 302 403 403 403 200 | 302 405 405 405 405
+server:probe               no-such-probe     | 302 403 403 403 404 | 302 405 405 405 405
 domains:domains            -                 | 302 403 200 200 200 | 302 405 405 405 405
 domains:domain_new         -                 | 302 403 403 403 200 | 302 403 403 403 200
 domains:domain             a.example         | 302 404 200 200 200 | 302 405 405 405 405

@@ -295,7 +295,7 @@ def test_keys_of_pages_that_are_none(long, as_, key):
 @pytest.mark.parametrize(
     ("who", "path", "statements"),
     [
-        ("root1", URL, 8),
+        ("root1", URL, 9),
         ("dadm_a", URL, 8),
         ("dadm_ab", URL, 8),
         ("dadm_a", f"{URL}?object=u0@a.example", 8),
@@ -552,6 +552,7 @@ def do_everything(as_):
     delete()
     trash.purge(timezone.now(), by=BY)
     post("accounts:audit_export")
+    post("server:alert_trial")
     as_("help_a").post(reverse("accounts:mailbox_password", args=["boss@a.example"]), {"new": NEW})
     codes = use_second_factor(find("user9"))
     authentication.unlock(find("user9"), by=BY)

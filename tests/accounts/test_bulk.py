@@ -367,7 +367,7 @@ def test_hostile_reason_and_filter(world, as_):
 
 
 @pytest.mark.parametrize("number", [2, 300])
-@pytest.mark.parametrize(("do", "statements"), [("delete", 13), ("disable", 11), ("quota", 10)])
+@pytest.mark.parametrize(("do", "statements"), [("delete", 14), ("disable", 12), ("quota", 11)])
 def test_statements_of_the_page(world, as_, django_assert_num_queries, number, do, statements):
     Mailbox.objects.bulk_create(
         Mailbox(email=f"x{i}@hosted.example", domain_id="hosted.example") for i in range(number)

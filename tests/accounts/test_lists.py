@@ -177,7 +177,7 @@ def test_total_is_for_those_who_may_change(many, as_):
 @pytest.mark.parametrize("number", [3, 300])
 @pytest.mark.parametrize(
     ("query", "statements"),
-    [("", 6), ("?sort=-quota", 6), ("?show=off", 7), ("?q=x", 7), ("?sort=used&after=,x0@hosted.example", 7)],
+    [("", 7), ("?sort=-quota", 7), ("?show=off", 8), ("?q=x", 8), ("?sort=used&after=,x0@hosted.example", 8)],
 )
 def test_statements_of_a_list(world, as_, django_assert_num_queries, number, query, statements):
     Mailbox.objects.bulk_create(

@@ -280,7 +280,7 @@ def test_list_of_all_roles_goes_on(world, as_):
 
 @pytest.mark.parametrize("number", [1, 40])
 @pytest.mark.parametrize(("who", "path", "statements"), [
-    ("root1", reverse("accounts:roles"), 7),
+    ("root1", reverse("accounts:roles"), 8),
     ("dadm_a", reverse("domains:domain_roles", args=["a.example"]), 8),
 ])  # fmt: skip
 def test_statements_of_a_page(world, as_, django_assert_num_queries, number, who, path, statements):

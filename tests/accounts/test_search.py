@@ -264,7 +264,7 @@ def test_statements_of_the_search_page(world, as_, django_assert_num_queries, nu
     search.rebuild()
     client, asked = as_("root1"), {"q": "kim", "all": "1"}
     client.get(reverse("accounts:search"), asked)
-    with django_assert_num_queries(14):
+    with django_assert_num_queries(15):
         answer = client.get(reverse("accounts:search"), asked)
     assert len(answer.content) < 50_000
     assert answer.content.decode().count("<tr>") == 3 * (min(number, 8) + 1)

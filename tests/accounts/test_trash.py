@@ -214,7 +214,7 @@ def test_statements_of_the_trash_page(world, as_, django_assert_num_queries, num
         close(mailbox)
     client = as_("root1")
     client.get(reverse("accounts:trash"))
-    with django_assert_num_queries(7):
+    with django_assert_num_queries(8):
         client.get(reverse("accounts:trash"))
 
 

@@ -24,6 +24,9 @@ from domains import addresses  # noqa: E402
 from domains.lifecycle import Destination, open_domain, save_alias  # noqa: E402
 from domains.models import Alias, Domain  # noqa: E402
 from mailpanel.daemons import DaemonError  # noqa: E402
+from mailpanel.daemons.text import Text  # noqa: E402
+from mailpanel.management.past import make_past  # noqa: E402
+from mailpanel.server.models import Alert, Incident, Standing  # noqa: E402
 from mailpanel.sqlite.base import dovecot_file  # noqa: E402
 from tests import people  # noqa: E402
 from tests.authenticator import give  # noqa: E402
@@ -70,6 +73,14 @@ def full():
     search.rebuild()
     _trash()
     _audit()
+    make_past(timezone.now(), going_on=True)
+    Alert.objects.create(
+        about="trial",
+        way="webhook",
+        made=timezone.now(),
+        tries=3,
+        error="hooks.example.org takes no connection within 8 seconds.",
+    )
 
 
 HOSTILE = [
@@ -140,8 +151,23 @@ def besieged():
                 (mailbox.email, text[20:36], text[40:85], 1_700_000_001),
             ],
         )
+    _besieged_server()
     Mailbox.objects.update(created=datetime(2020, 1, 1, tzinfo=UTC))  # before the sign-ins
     people.recount()
+
+
+def _besieged_server():
+    """Daemons say what they like, and an alert's error is what another server said."""
+    now = timezone.now()
+    make_past(now, going_on=True)
+    for number, text in enumerate(hostile()):
+        packed = Text("%(said)s", said=text).packed()
+        told = {"detail": packed, "hint": Text(text).packed(), "command": text}
+        key = ("imap", "smtp", "roundtrip", "clamav")[number % 4]
+        Standing.objects.filter(key=key).update(state="bad", stages=[[packed, 0.5]], **told)
+        incident = Incident.objects.create(key=key, began=now, **told)
+        Incident.objects.create(key=text[:32], began=now, **told)
+        Alert.objects.create(incident=incident, about=text[:8], way=text[:8], made=now, tries=1, error=text)
 
 
 def _domains():

@@ -50,6 +50,7 @@ def test_in_the_database(visit, besieged, number):
         f"/domains/{domain}/roles/",
         f"/mailboxes/person@{domain}/roles/",
     ]
+    paths += ["/status/", "/status/imap/", "/status/smtp/", "/status/incidents/", "/status/alerts/"]
     paths += ["/domains/", "/mailboxes/", "/aliases/", "/roles/", "/log/", f"/log/?domain={domain}"]
     for path in paths:
         assert page.goto(path).status == 200, path

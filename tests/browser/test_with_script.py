@@ -100,3 +100,47 @@ def test_a_tick_in_the_head_selects_the_page(visit):
     bar.get_by_role("button", name="Clear").click()
     expect(bar).to_be_hidden()
     expect(page.get_by_label("Select all on this page")).not_to_be_checked()
+
+
+def test_a_row_of_the_status_refreshes_by_itself(visit, live):
+    """Somebody else asks for a look at one probe; the page that was open before shows it without being touched."""
+    page = visit("root1", "/status/").page
+    page.clock.install()
+    page.reload()
+    row, others = page.locator("#probe-memory"), page.locator("#probe-disks")
+    expect(row).to_contain_text("load 0.21 for each processor")  # as it was written for the test
+    others.evaluate("row => row.dataset.touched = 'no'")
+    page.evaluate("document.documentElement.dataset.loaded = 'once'")
+    other = visit("root1", "/status/memory/").page
+    other.get_by_role("button", name="Check now").click()
+    expect(other.locator("#standing")).not_to_contain_text("load 0.21", timeout=20_000)
+    expect(row).to_contain_text("load 0.21")
+    page.clock.fast_forward(20_000)
+    expect(row).not_to_contain_text("load 0.21")
+    expect(others).to_have_attribute("data-touched", "no")  # what has not changed stays as it is
+    assert page.locator("html").get_attribute("data-loaded") == "once"
+
+
+def test_check_now_changes_rows_alone(visit):
+    seen = visit("root1", "/status/")
+    page = seen.page
+    page.evaluate("document.documentElement.dataset.loaded = 'once'")
+    version = page.locator("#fresh").get_attribute("hx-get")
+    button = page.get_by_role("button", name="Check now: Disks")
+    button.focus()
+    with page.expect_response("**/status/check/") as answer:
+        page.keyboard.press("Enter")
+    assert answer.value.status == 200
+    expect(button).to_be_focused()  # although its row came anew
+    expect(page.locator("#fresh")).not_to_have_attribute("hx-get", version)
+    expect(page.locator("#probe-disks .time")).not_to_have_text("Checking…", timeout=20_000)
+    assert page.locator("html").get_attribute("data-loaded") == "once"
+    assert len([one for one in seen.requests if one.is_navigation_request()]) == 1
+
+
+def test_copy_the_command_of_a_row(visit):
+    page = visit("root1", "/status/", permissions=["clipboard-read", "clipboard-write"]).page
+    row = page.locator("#probe-clamav")
+    row.get_by_role("button", name="Copy").click()
+    expect(row.get_by_role("button", name="Copied")).to_be_visible()
+    assert page.evaluate("navigator.clipboard.readText()") == "sudo systemctl restart clamav-daemon"

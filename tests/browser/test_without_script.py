@@ -164,3 +164,17 @@ def test_bulk(go):
     bar.get_by_role("button", name="Switch on…").click()
     page.get_by_role("button", name="Switch on 1 mailbox").click()
     expect(page.get_by_role("status")).to_contain_text("1 mailbox is switched on.")
+
+
+def test_check_now(go):
+    """The page is there at once, says that somebody looks, and comes again by itself until it is over."""
+    page = go("root1", "/status/clock/")
+    expect(page.locator("main")).to_contain_text("This is not checked here.")
+    with page.expect_navigation() as answer:
+        press(page, "Check now")
+    assert answer.value.url.endswith("/status/clock/?look")
+    expect(page.locator("main")).not_to_contain_text("This is not checked here.", timeout=20_000)
+    page.goto("/status/")
+    with page.expect_navigation() as answer:
+        press(page, "Check now: Clock")
+    assert answer.value.url.endswith("/status/?look")

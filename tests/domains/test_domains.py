@@ -147,12 +147,12 @@ def fill(number):
 @pytest.mark.parametrize(
     ("route", "args", "statements"),
     [
-        ("home", [], 12),
-        ("domains:domains", [], 4),
-        ("domains:domain", ["hosted.example"], 8),
-        ("accounts:mailboxes", [], 6),
-        ("domains:aliases", [], 9),
-        ("accounts:mailbox", ["user1@a.example"], 17),
+        ("home", [], 14),
+        ("domains:domains", [], 5),
+        ("domains:domain", ["hosted.example"], 9),
+        ("accounts:mailboxes", [], 7),
+        ("domains:aliases", [], 10),
+        ("accounts:mailbox", ["user1@a.example"], 18),
     ],
 )
 def test_statements_of_a_page(world, as_, django_assert_num_queries, number, route, args, statements):
