@@ -16,7 +16,7 @@ demo-data: $(BIN)/.panel ## fill the database of `make run` with believable doma
 	@$(BIN)/python manage.py demo_data
 
 test: $(BIN)/.tests ## everything, on SQLite and on MariaDB; installs what it needs
-	@$(MAKE) --no-print-directory --jobs=3 --output-sync=target $(SUITES:%=test-%)
+	@$(MAKE) --no-print-directory --jobs=3 --keep-going --output-sync=target $(SUITES:%=test-%)
 
 # Beside each other, the longest first: much of their time they wait for daemons and for a browser.
 SUITES = sqlite-browser mariadb-rest sqlite-rest mariadb-stack sqlite-stack mariadb-browser

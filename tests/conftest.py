@@ -33,6 +33,7 @@ def django_db_modify_db_settings():
 
 @pytest.fixture(scope="session", autouse=True)
 def static_files():
+    settings.WHITENOISE_AUTOREFRESH = True  # or each client would look through all of them first
     call_command("collectstatic", interactive=False, verbosity=0)
 
 

@@ -1,5 +1,4 @@
 import json
-import time
 
 import pytest
 
@@ -48,9 +47,7 @@ COUNTED = ("mailbox_count", "alias_count", "quota_given")
 
 
 def test_demo_data_are_believable(empty):
-    started = time.monotonic()
     told = json.loads(shell("demo_data", "--now", "2026-10-01", "--json").out)
-    assert time.monotonic() - started < 10
     assert (told["domains"], told["mailboxes"], told["aliases"]) == (8, 399, 29)
     assert find("ines.hoffmann@nordwind.example").check_password(told["password"])
     assert told["roles"]["ines.hoffmann@nordwind.example"] == ["server admin"]

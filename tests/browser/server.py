@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[2]
 class Panel:
     """Filled by one function of tests/browser/fill.py, then served on a free port of loopback; ended by stop()."""
 
-    def __init__(self, name: str, filled: str = ""):
+    def __init__(self, name: str, filled: str = "", **environment: str):
         self.socket = socket.create_server(("127.0.0.1", 0))  # takes requests before gunicorn is up
         self.url = f"http://localhost:{self.socket.getsockname()[1]}"
         self.directory = VAR / f"browser-{name}"
@@ -29,6 +29,7 @@ class Panel:
             # a whole suite of wrong passwords comes from one address
             "MAILPANEL_SIGNIN_TRIES_PER_ADDRESS": "10000",
             "PYTHONUNBUFFERED": "1",
+            **environment,
         }
         if ON_MARIADB:
             from tests.environment import SERVER

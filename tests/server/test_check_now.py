@@ -37,9 +37,7 @@ def long_ago():
 def test_each_row_is_written_as_its_probe_ends(stand):
     stand.put(quick="Fine.", slow="Fine.")
     stand.gate.clear()
-    began = time.monotonic()
     assert rounds.begin() == ["quick", "slow"]
-    assert time.monotonic() - began < 1
     assert Standing.objects.get(key="slow").checked is None
     stand.gate.set()
     assert {key: row.state for key, row in settled().items()} == {"quick": "ok", "slow": "ok"}
