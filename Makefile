@@ -16,10 +16,10 @@ demo-data: $(BIN)/.panel ## fill the database of `make run` with believable doma
 	@$(BIN)/python manage.py demo_data
 
 test: $(BIN)/.tests ## everything, on SQLite and on MariaDB; installs what it needs
-	@$(MAKE) --no-print-directory --jobs=3 --keep-going --output-sync=target $(SUITES:%=test-%)
+	@$(MAKE) --no-print-directory --jobs=4 --keep-going --output-sync=target $(SUITES:%=test-%)
 
-# Beside each other, the longest first: much of their time they wait for daemons and for a browser.
-SUITES = sqlite-browser mariadb-rest sqlite-rest mariadb-stack sqlite-stack mariadb-browser
+# Beside each other, and first those that mostly wait: for daemons, and for a browser.
+SUITES = sqlite-stack mariadb-stack sqlite-browser sqlite-rest mariadb-rest mariadb-browser
 browser = tests/browser
 stack = tests/stack
 rest = tests --ignore=tests/browser --ignore=tests/stack
