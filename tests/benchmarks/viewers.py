@@ -12,7 +12,14 @@ import statistics
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-from tests.server.viewers import Viewer, hanging
+import tests.environment  # noqa: F401  first: it sets what Django reads
+
+# isort: split
+import django
+
+django.setup()
+
+from tests.server.viewers import Viewer, hanging  # noqa: E402
 
 
 def _look(viewer: Viewer, seconds: float) -> list[float]:
