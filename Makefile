@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN = .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run test demo-data lint format messages lock clean
+.PHONY: help run test pictures demo-data lint format messages lock clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
@@ -31,6 +31,9 @@ $(SUITES:%=test-%): test-%: $(BIN)/.tests
 # 5 is pytest's word for "no test was asked for", as with ARGS="-k something".
 pytest = suite() { DATABASE=$(1) $(BIN)/python -m pytest -o cache_dir=.pytest_cache/$(2) $(3) $(ARGS) "$$@"; }; \
 	suite || [ $$? = 5 ] || suite --last-failed
+
+pictures: $(BIN)/.tests ## of every page, at desktop and phone width, light and dark, into var/pictures
+	SCREENSHOTS=var/pictures $(BIN)/python -m pytest tests/browser/test_screenshots.py $(ARGS)
 
 lint: $(BIN)/.tests ## ruff and djlint
 	$(BIN)/ruff check .

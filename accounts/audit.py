@@ -52,19 +52,9 @@ def record(
 ):
     """Write one row. `kind` is domain, mailbox, alias or role; `name` the address or domain it is about.
 
-    Each pair of action and kind has its words in accounts.models.
+    Each pair of action and kind has its words in SENTENCES.
     """
-    Audit.objects.create(
-        actor=by.actor[:255],
-        client=by.client,
-        action=action,
-        kind=kind,
-        name=name[:255],
-        domain=domain,
-        before=before,
-        after=after,
-        reason=reason[:255],
-    )
+    record_all(by, action, kind, [(name, before, after)], domain=domain, reason=reason)
 
 
 def record_all(by: By, action: str, kind: str, rows: list[tuple], *, domain: str, reason: str = ""):

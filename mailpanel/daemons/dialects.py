@@ -41,7 +41,7 @@ def secured(name: str, watch: Watch):
                 line.start_tls()
         except Untrusted as trouble:
             if targets.find(name).tls:
-                opened(name, watch, verify=False).close()
+                opened(name, watch, verify=False).close()  # is it alive? Nothing is said to it
             trouble.state = State.WARN
             raise
         yield line

@@ -171,7 +171,7 @@ class _Run:
             return self._probe(
                 State.BAD, _("This was not answered within %(seconds)s seconds.", seconds=self.watch.seconds)
             )
-        except Exception:
+        except Exception:  # a fault of ours in one probe must not cost the round
             log.exception("The probe %s failed", self.asked.key)
             return self._probe(
                 State.BAD,

@@ -214,7 +214,7 @@ def _try(message: Message, seconds: float) -> None:
         message.sent, message.error = timezone.now(), ""
     except (Trouble, TimeoutError) as error:
         message.error = _error(error)
-    except Exception:
+    except Exception:  # a fault of ours must not keep the others from being told
         log.exception("An alert by %s failed", message.way)
         message.error = _error(Trouble(_("The panel failed. What happened stands in its log.")))
     if message.error:

@@ -607,7 +607,7 @@ def test_a_change_and_its_entry_are_one(world, monkeypatch):
     def full(*args, **kwargs):
         raise OSError("no space left")
 
-    monkeypatch.setattr(Audit.objects, "create", full)
+    monkeypatch.setattr(Audit.objects, "bulk_create", full)
     for change in (
         lambda: lifecycle.change_mailbox(find("user1"), {"quota": 5}, by=BY),
         lambda: lifecycle.set_password(find("user1"), NEW, by=BY),

@@ -1,4 +1,4 @@
-"""Pictures of every page, for people to look at: `SCREENSHOTS=DIRECTORY pytest tests/browser/test_screenshots.py`."""
+"""Pictures of every page, for people to look at: `make pictures`."""
 
 import os
 import re
@@ -12,7 +12,7 @@ DIRECTORY = os.environ.get("SCREENSHOTS")
 SIZES = {"desktop": {"width": 1280, "height": 800}, "phone": {"width": 390, "height": 844}}
 
 
-@pytest.mark.skipif(not DIRECTORY, reason="SCREENSHOTS names no directory")
+@pytest.mark.skipif(not DIRECTORY, reason="takes minutes and checks nothing: make pictures")
 @pytest.mark.parametrize("shown", PAGES if DIRECTORY else [], ids=str)
 def test_take_pictures(visit, request, shown):
     panel = request.getfixturevalue("live_empty" if shown.empty else "live")
@@ -24,4 +24,5 @@ def test_take_pictures(visit, request, shown):
         page.set_viewport_size(viewport)
         for scheme in ("light", "dark"):
             page.emulate_media(color_scheme=scheme)
+            page.evaluate("scrollTo(0, 0)")  # or what is sticky stands in the middle
             page.screenshot(path=Path(DIRECTORY) / f"{name}.{size}.{scheme}.png", full_page=True)

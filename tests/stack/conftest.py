@@ -5,6 +5,7 @@ import shutil
 
 import pytest
 
+from domains.models import Domain
 from tests.stack.mail import MailServer
 from tests.stack.next_hop import NextHop
 from tests.stack.private import Private
@@ -52,6 +53,16 @@ def private(_private, django_db_blocker, settings):
     settings.MAILPANEL_DOVEADM_API_KEY = (_private.directory / "secrets" / "doveadm_key").read_text()
     with django_db_blocker.unblock(), _private.orm():
         yield _private
+
+
+@pytest.fixture(scope="module")
+def _probed(_private, django_db_blocker):
+    """The copy has the mailbox of the probes."""
+    with django_db_blocker.unblock(), _private.orm():
+        Domain.objects.get_or_create(name="example.test")
+        # here nobody erases anything: the first run tells Dovecot, the second finds all in order
+        _private.manage("probe_account", check=False)
+    _private.manage("probe_account")
 
 
 @pytest.fixture

@@ -10,7 +10,6 @@ import time
 
 import pytest
 
-from domains.models import Domain
 from mailpanel.stack import processes
 from tests.environment import ON_MARIADB
 from tests.stack.mail import eventually
@@ -28,15 +27,6 @@ NEEDS = {
 # A smtpd asks Dovecot for the ways to sign in when it begins; those that did so before go on to offer them.
 PERHAPS = {"dovecot": {"submission", "smtps"}}
 SECONDS = 3
-
-
-@pytest.fixture(scope="module")
-def _probed(_private, django_db_blocker):
-    with django_db_blocker.unblock(), _private.orm():
-        Domain.objects.get_or_create(name="example.test")
-        # here nobody erases anything: the first run tells Dovecot, the second finds all in order
-        _private.manage("probe_account", check=False)
-    _private.manage("probe_account")
 
 
 @pytest.fixture
@@ -98,6 +88,15 @@ def test_leaves_nothing_behind(check, private):
     assert not [daemon for daemon, log in said.items() if secret in log]
 
 
+def turned_red(check, daemon: str) -> dict:
+    """What the probes see: all that needs the daemon is down, and nothing else."""
+    seen = check()
+    turned = red(seen) - PERHAPS.get(daemon, set())
+    assert turned == NEEDS[daemon], {key: seen[key]["detail"] for key in turned ^ NEEDS[daemon]}
+    assert {seen[key]["state"] for key in NEEDS[daemon]} == {"bad"}, seen
+    return seen
+
+
 @pytest.mark.skipif(ON_MARIADB, reason="is the same with every database")
 @pytest.mark.parametrize("daemon", NEEDS)
 def test_ended(check, private, daemon):
@@ -106,11 +105,8 @@ def test_ended(check, private, daemon):
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
     try:
-        seen = check()
-        turned = red(seen) - PERHAPS.get(daemon, set())
-        assert turned == NEEDS[daemon], {key: seen[key]["detail"] for key in turned ^ NEEDS[daemon]}
+        seen = turned_red(check, daemon)
         for key in NEEDS[daemon]:
-            assert seen[key]["state"] == "bad", seen[key]
             assert seen[key]["hint"], seen[key]
             assert seen[key]["command"], seen[key]
         assert (
@@ -131,11 +127,8 @@ def test_frozen(check, private, daemon):
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGSTOP)
     try:
-        seen = check()
-        turned = red(seen) - PERHAPS.get(daemon, set())
-        assert turned == NEEDS[daemon], {key: seen[key]["detail"] for key in turned ^ NEEDS[daemon]}
+        seen = turned_red(check, daemon)
         for key in NEEDS[daemon]:
-            assert seen[key]["state"] == "bad", seen[key]
             assert (
                 "seconds" in seen[key]["detail"]
                 or "ends the connection" in seen[key]["detail"]

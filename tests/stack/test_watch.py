@@ -16,7 +16,6 @@ from pathlib import Path
 
 import pytest
 
-from domains.models import Domain
 from mailpanel.stack import processes
 from tests.environment import ON_MARIADB
 from tests.server.test_alerts import Hook
@@ -43,14 +42,6 @@ for line in sys.stdin:
     print(json.dumps({probe.key: probe.state for probe in seen}), flush=True)
 """
 MINUTES = itertools.count(int(time.time() // 60))
-
-
-@pytest.fixture(scope="module")
-def _probed(_private, django_db_blocker):
-    with django_db_blocker.unblock(), _private.orm():
-        Domain.objects.get_or_create(name="example.test")
-        _private.manage("probe_account", check=False)
-    _private.manage("probe_account")
 
 
 @pytest.fixture(scope="module")

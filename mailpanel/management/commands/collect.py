@@ -83,7 +83,7 @@ class Command(BaseCommand):
             jobs.start(minute)
             try:
                 rounds.minute(minute)
-            except Exception:
+            except Exception:  # a fault of ours must not end the watch
                 log.exception("The round failed, next try in a minute")
             time.sleep(EVERY - time.time() % EVERY)
 
@@ -115,7 +115,7 @@ def _do(job: Callable[[int | None], None], minute: int) -> None:
         job(minute)
     except (DatabaseError, InterfaceError) as error:
         log.warning("%s: the database did not answer, next try in a minute: %s", job.__name__, error)
-    except Exception:
+    except Exception:  # a fault of ours in one job must not end the others
         log.exception("%s failed, next try in a minute", job.__name__)
     finally:
         connection.close()
