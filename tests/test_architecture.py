@@ -16,7 +16,7 @@ OURS = ("mailpanel", "accounts", "domains")
 LAYERS = [
     # leaves: no model, no request, no role
     r"mailpanel\.daemons.*|mailpanel\.stack\.queries|domains\.(addresses|quota)|accounts\.passwords|mailpanel\.(export|paging|deadlocks|formats.*|sqlite.*)",
-    r"domains\.models|mailpanel\.server(\.(models|apps))?",
+    r"domains\.models|mailpanel\.server(\.(models(\..*)?|apps))?",
     r"accounts\.models",
     r"accounts\.(access|attention|audit|search|trash|usage)|mailpanel\.(forms|checks|apps|formatting)|mailpanel\.stack(?!\.run).*|.*\.migrations\..*|domains\.routing|mailpanel\.server\.(?!urls|views|forms).*",
     r"accounts\.(bulk|lifecycle|restore)|domains\.reach",
