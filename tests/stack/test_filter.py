@@ -6,6 +6,8 @@ import os
 import re
 import signal
 import smtplib
+import subprocess
+import tempfile
 import threading
 import time
 import zipfile
@@ -13,6 +15,7 @@ from contextlib import suppress
 from email.message import EmailMessage
 from email.utils import formatdate, make_msgid
 from io import BytesIO
+from pathlib import Path
 
 import pytest
 
@@ -79,7 +82,7 @@ def message(text="Good morning.", *, attached=None, sender=STRANGER, **headers) 
         made[name.replace("_", "-")] = value
     made.set_content(text)
     if attached:
-        name, data = attached
+        name, data = attached[0], attached[1]() if callable(attached[1]) else attached[1]
         made.add_attachment(data, maintype="application", subtype="octet-stream", filename=name)
     return made
 
@@ -97,6 +100,13 @@ def packed(*names: str) -> bytes:
         for name in names:
             archive.writestr(name, b"x")
     return made.getvalue()
+
+
+def packed_by_7z(name: str) -> bytes:
+    with tempfile.TemporaryDirectory() as place:
+        (Path(place) / name).write_text("x")
+        subprocess.run(["7zz", "a", "x.7z", name], cwd=place, check=True, capture_output=True)
+        return (Path(place) / "x.7z").read_bytes()
 
 
 def send(mail, made, *to, sender=STRANGER, client=None) -> tuple[int, str]:
@@ -197,10 +207,11 @@ def test_spam_is_kept_and_released_and_not_filtered_again(mail, private):
         (EXE, 554),
         (("letter.zip", packed("invoice.pdf.js")), 554),
         (("letter.txt", WINDOWS_PROGRAM), 554),
+        (("letter.7z", lambda: packed_by_7z("invoice.pdf.js")), 554),
         (("letter.zip", packed("invoice.pdf")), 250),
         (("letter.pdf", b"%PDF-1.4"), 250),
     ],
-    ids=["program", "packed script", "under another name", "archive", "document"],
+    ids=["program", "packed script", "under another name", "packed otherwise", "archive", "document"],
 )
 def test_programs_are_refused(mail, attached, code):
     said, subject = send(mail, message(attached=attached), ANNA)
