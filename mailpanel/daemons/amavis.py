@@ -140,11 +140,13 @@ def _rules() -> Text | None:
 
 def release(mail_id: str, secret_id: str, recipients: list[str]) -> None:
     """Send a quarantined message on to these recipients, past the filter. What became of it is not written down by
-    Amavis (msgrcpt.rs). Raises DaemonError."""
+    Amavis (msgrcpt.rs). Raises DaemonError, and ValueError for what could add a line to the request."""
     for address in recipients:
         if not re.fullmatch(r"[!-;=?-~]+@[!-;=?-~]+", address):
             raise ValueError(f"no address to release to: {address!r}")
-    if not recipients or not re.fullmatch(r"[\w+-]{1,16}", mail_id, re.ASCII):
+    if not recipients or not all(
+        re.fullmatch(r"[\w+-]{1,16}", name, re.ASCII) for name in (mail_id, secret_id)
+    ):
         raise ValueError("nothing to release")
     lines = ["request=release", f"mail_id={mail_id}", f"secret_id={secret_id}", "quar_type=Q"]
     lines += [f"recipient=<{address}>" for address in recipients]
