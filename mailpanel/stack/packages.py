@@ -10,7 +10,7 @@ from mailpanel.stack.daemons import StackError
 
 DAEMONS = (
     "postfix", "dovecot-core", "dovecot-imapd", "dovecot-pop3d", "dovecot-lmtpd", "dovecot-managesieved",
-    "dovecot-sieve", "clamav-daemon", "openssl",
+    "dovecot-sieve", "clamav-daemon", "postsrsd", "openssl",
 )  # fmt: skip
 MAPS = {"sqlite": ("postfix-sqlite", "dovecot-sqlite"), "mariadb": ("postfix-mysql", "dovecot-mysql")}
 # For `make test`: both databases, what mysqlclient is compiled with, and a browser with letters for all scripts.
