@@ -50,7 +50,7 @@ class World:
 
     def up(self) -> None:
         self.private.up()
-        self._open()
+        self.open()
         self.other = OtherServer(self)
 
     def remove(self) -> None:
@@ -96,13 +96,14 @@ class World:
         self.records |= {
             (f"{OURS}.", "A"): ["127.0.0.1"],
             ("example.test.", "MX"): [f"10 {OURS}."],
+            ("sends.test.", "MX"): [f"10 {OURS}."],
             (f"{OTHER}.", "A"): [OTHER_ADDRESS],
             ("other.example.", "MX"): [f"10 {OTHER}."],
         }
 
     # --- our server -----------------------------------------------------------------------------------------
 
-    def _open(self) -> None:
+    def open(self) -> None:
         """As on a host: what deploy/ has for that in the place of what keeps mail on this machine. And this machine's own
         programs may send, above all Dovecot."""
         main = self.private.etc / "postfix" / "main.cf"
