@@ -19,12 +19,15 @@ OFF = "off"
 # The ports of this machine's own daemons.
 _STANDARD = {
     "smtp": 25, "submission": 587, "smtps": 465, "imap": 143, "imaps": 993, "pop3": 110, "pop3s": 995,
-    "managesieve": 4190,
+    "managesieve": 4190, "srs_forward": 10001, "srs_reverse": 10002,
 }  # fmt: skip
 # What else has a place: a unix socket, and the resolver, which is that of /etc/resolv.conf where none is set.
 NAMES = (*_STANDARD, "lmtp", "quota-status", "clamd", "resolver")
 TLS_AT_ONCE = ("smtps", "imaps", "pop3s")
-_UNITS = {"smtp": "postfix", "submission": "postfix", "smtps": "postfix", "clamd": "clamav-daemon"}
+_UNITS = {
+    "smtp": "postfix", "submission": "postfix", "smtps": "postfix", "clamd": "clamav-daemon",
+    "srs_forward": "postsrsd", "srs_reverse": "postsrsd",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -248,6 +248,21 @@ def clamd(answers: dict[bytes, bytes] | None = None):
     return behave
 
 
+def table(answers: dict[str, str]):
+    """One of postsrsd's: an answer for each beginning of a question."""
+
+    def behave(it):
+        while (line := it.hear()) not in (b"", b"\n"):
+            asked = line.decode().removeprefix("get ")
+            said = next((said for start, said in answers.items() if asked.startswith(start)), "500 no")
+            it.say(f"{said}\n".encode())
+
+    return behave
+
+
+SRS = "SRS0=Ab3dEf6h=JR=example.invalid=stranger@mail.example.test"
+
+
 def doveadm(it):
     while (line := it.hear()) not in (b"", b"\n"):
         pass
@@ -269,5 +284,7 @@ GOOD = {
     "lmtp": answering("220 fake LMTP", LMTP),
     "quota-status": quota,
     "clamd": clamd(),
+    "srs_forward": table({"stranger@example.invalid": f"200 {SRS}"}),
+    "srs_reverse": table({SRS: "200 stranger@example.invalid"}),
     "doveadm": doveadm,
 }

@@ -129,7 +129,10 @@ def test_a_domain_that_takes_no_mail_any_more_is_not_tried_for_days(outside, mai
 
 
 def test_waits_while_the_other_server_is_down(send, outside, servers, mail, private):
-    outside.records |= {("all.example.", "MX"): ["10 late.all.example."], ("late.all.example.", "A"): ["127.0.3.6"]}
+    outside.records |= {
+        ("all.example.", "MX"): ["10 late.all.example."],
+        ("late.all.example.", "A"): ["127.0.3.6"],
+    }
     send("somebody@all.example")
     assert eventually(lambda: "127.0.3.6]:25: Connection refused" in private.log("postfix"))
     assert mail.queue() == 1

@@ -23,6 +23,7 @@ NEEDS = {
     "postfix": {"smtp", "submission", "smtps", "sasl", "queue", "roundtrip"},
     "dovecot": READING | {"lmtp", "quota-status", "sasl", "roundtrip"},
     "clamd": {"clamav"},
+    "postsrsd": {"postsrsd"},
 }
 # A smtpd asks Dovecot for the ways to sign in when it begins; those that did so before go on to offer them.
 PERHAPS = {"dovecot": {"submission", "smtps"}}
@@ -111,7 +112,7 @@ def test_ended(check, private, daemon):
             assert seen[key]["command"], seen[key]
         assert (
             "Nobody listens"
-            in seen[{"postfix": "smtp", "dovecot": "imap", "clamd": "clamav"}[daemon]]["detail"]
+            in seen[{"postfix": "smtp", "dovecot": "imap", "clamd": "clamav"}.get(daemon, daemon)]["detail"]
         )
     finally:
         private.manage("stack", "up")

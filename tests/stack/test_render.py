@@ -24,7 +24,10 @@ VALUES = {
     "submission_host": "127.0.0.1:12525", "doveadm_key": "abcdef0123", "mail": "/tmp/x/mail", "mail_user": "mail",
     "mail_uid": "8", "log": "/tmp/x/log", "postfix_log": "/tmp/x/log/postfix.log", "dovecot_log": "/tmp/x/log/d.log",
     "dovecot_run": "/tmp/x/run", "dovecot_state": "/tmp/x/state", "clamav_run": "/tmp/x/clam", "clamav_log": "/tmp/x/c.log",
-    "clamav_database": "/tmp/x/clamdb",
+    "clamav_database": "/tmp/x/clamdb", "hostname_pattern": "mail[.]example[.]test", "outbound_tls": "may",
+    "outbound_dns": "enabled", "srs_port": "12528", "srs_forward_port": "12101", "srs_reverse_port": "12102",
+    "srs_secret": "s1gned", "srs_secret_file": "/tmp/x/etc/postsrsd/secret",
+    "dnsbl": ("zen.example.test=127.0.0.[2..11]",), "dnsbl_except": ("192.0.2.0/24", "[2001:db8::]/32"),
 }  # fmt: skip
 
 
@@ -99,6 +102,58 @@ def test_values_cannot_slip_anything_in(tmp_path, values, engine, value):
             rendered(tmp_path, values | {name: value}, "mariadb" if name == "postfix_password" else "sqlite")
 
 
+def test_a_list_is_a_line_for_each_and_nothing_slips_in(tmp_path, values, engine):
+    def lines(*lists):
+        out = rendered(tmp_path, values | {"dnsbl": lists}, engine)
+        return re.findall(r"reject_rbl_client (\S+)", (out / "postfix" / "main.cf").read_text())
+
+    for lists in ((), ("a.example=127.0.0.[2..255]", "b.example")):
+        assert lines(*lists) == list(lists)
+        told = subprocess.run(
+            ["postconf", "-c", tmp_path / "out" / "postfix", "-xh", "mx_client_restrictions"],
+            capture_output=True,
+            text=True,
+        )
+        assert told.stdout.split().count("reject_rbl_client") == len(lists)
+    for wrong in ("a.example, permit", "a.example\nx = y", ""):
+        with pytest.raises(RenderError, match="the value for @{dnsbl}"):
+            lines("a.example", wrong)
+
+
+def test_what_is_asked_at_which_door(tmp_path, values, engine):
+    """The blocklists stand before other servers alone, the way out by postsrsd on hosts alone."""
+    out = rendered(tmp_path, values, engine, private=False)
+    doors = (out / "postfix" / "master.cf").read_text()
+    assert doors.count("mx_client_restrictions") == 1
+    assert re.search(
+        r"^12525 .*smtpd\n  -o smtpd_client_restrictions=\$mx_client_restrictions$", doors, re.MULTILINE
+    )
+    assert re.search(r"^127\.0\.0\.1:12528 ", doors, re.MULTILINE)
+    for door in ("submission", "smtps"):
+        assert f"syslog_name=postfix/{door}" in doors
+    main = (out / "postfix" / "main.cf").read_text()
+    assert "smtpd_client_restrictions" not in main
+    assert re.search(r"^default_transport = smtp$", main, re.MULTILINE)
+    closed = (rendered(tmp_path, values, engine) / "postfix" / "main.cf").read_text()
+    assert re.findall(r"^(?:\w+_transport|sender_dependent_\w+|relayhost) = .*", closed, re.MULTILINE) == [
+        "local_transport = error:5.1.1 no system user receives mail here",
+        f"virtual_transport = lmtp:unix:{VALUES['dovecot_run']}/lmtp-postfix",
+        "default_transport = error:5.1.2 outbound mail is switched off in this private copy",
+        "relay_transport = $default_transport",
+    ]
+
+
+def test_people_are_told_in_plain_words(tmp_path, values, engine):
+    out = rendered(tmp_path, values, engine)
+    told = subprocess.run(
+        ["postconf", "-c", out / "postfix", "-b"], capture_output=True, text=True, check=True
+    )
+    assert told.stderr == ""
+    assert "This is the mail server mail.example.test." in told.stdout
+    assert "for 4 hours" in told.stdout
+    assert "until it is 5 days old" in told.stdout
+
+
 def test_a_placeholder_that_is_misspelt_stops_it(values):
     template = DEPLOY / "clamav" / "clamd.conf"
     wanted = render.File("x", (template,))
@@ -133,7 +188,7 @@ def test_credentials_are_for_their_daemon_alone(tmp_path, values, engine, umask)
         out = rendered(tmp_path, values, engine)
     finally:
         os.umask(before)
-    secrets = [VALUES["postfix_password"], VALUES["dovecot_password"], VALUES["doveadm_key"]]
+    secrets = [VALUES[name] for name in ("postfix_password", "dovecot_password", "doveadm_key", "srs_secret")]
     holding = {
         path.relative_to(out)
         for path in out.rglob("*")

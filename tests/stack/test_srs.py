@@ -102,7 +102,14 @@ def test_what_stays_here_keeps_its_sender(mail, outside):
 
 @pytest.mark.parametrize(
     "sender",
-    [ANNA, "anna+tag@srs.test", "Anna@SRS.test", "anna@mirror.srs.test", "x@off.srs.test", "root@mail.example.test"],
+    [
+        ANNA,
+        "anna+tag@srs.test",
+        "Anna@SRS.test",
+        "anna@mirror.srs.test",
+        "x@off.srs.test",
+        "root@mail.example.test",
+    ],
 )
 def test_our_own_are_never_rewritten(mail, outside, sender):
     subject = mail.deliver("forward@srs.test", sender=sender, client=mail.smtp(source="127.0.0.2"))
@@ -144,7 +151,7 @@ def test_forged_addresses_are_refused(mail, outside):
     """No backscatter, and no relay: a signature of ours, for somebody else, of another day, at another name."""
     address = srs_address(mail, outside)
     _srs0, signature, day, domain, rest = address.split("=")
-    local, _at, host = rest.rpartition("@")
+    _local, _at, host = rest.rpartition("@")
     wrong = [
         f"SRS0={'A' * 8}={day}={domain}={rest}", f"SRS0={signature[:4]}={day}={domain}={rest}", f"SRS0=={day}={domain}={rest}",
         f"SRS0={signature}={day}=other.example=anna@{host}", f"SRS0={signature}={day}={domain}=victim@{host}",
@@ -179,12 +186,14 @@ def test_while_postsrsd_is_away_mail_waits(mail, outside, private):
     try:
         subject = mail.deliver("both@srs.test", sender=STRANGER)
         inbox(mail, ANNA, subject)
-        assert outside.other.message(mail.deliver("anna@other.example", sender=ANNA, client=mail.submission(ANNA, PASSWORD)))
+        assert outside.other.message(
+            mail.deliver("anna@other.example", sender=ANNA, client=mail.submission(ANNA, PASSWORD))
+        )
         assert mail.rcpt(address, sender="") == 451
         assert mail.rcpt("nobody@srs.test") == 550
         log = private.log("postfix")
         assert eventually(lambda: re.search(r"relay=127\.0\.0\.1.*status=deferred", private.log("postfix")))
-        assert mail.queue() == 1
+        assert eventually(lambda: mail.queue() == 1)
     finally:
         private.manage("stack", "up")
         outside.open()

@@ -3,7 +3,6 @@ free; a nameserver that says what it is told to; our mail server, open to that w
 Postfix."""
 
 import ctypes
-import os
 import re
 import shutil
 import subprocess
@@ -71,7 +70,9 @@ class World:
         resolv.write_text(f"nameserver {NAMESERVER}\noptions timeout:1 attempts:2\n")
         script = f"ip link set lo up && ip addr add {OTHER_ADDRESS}/8 dev lo && mount --bind {resolv} /etc/resolv.conf && echo up && exec cat"
         self.holder = subprocess.Popen(
-            ["unshare", "--net", "--mount", "sh", "-ec", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+            ["unshare", "--net", "--mount", "sh", "-ec", script],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
         )
         assert self.holder.stdout.readline() == b"up\n"
 
@@ -112,13 +113,17 @@ class World:
         outside = outside.replace("@{srs_port}", str(self.private.port["srs"]))
         assert closed in text
         text = text.replace(closed, outside)
-        text = re.sub(r"^mynetworks = .*", "mynetworks = 127.0.0.1/32, 127.0.0.2/32", text, flags=re.MULTILINE)
+        text = re.sub(
+            r"^mynetworks = .*", "mynetworks = 127.0.0.1/32, 127.0.0.2/32", text, flags=re.MULTILINE
+        )
         main.write_text(text)
         self.postfix("reload")
 
     def postfix(self, action: str) -> None:
         subprocess.run(
-            [*self.command, "postfix", "-c", self.private.etc / "postfix", action], check=True, capture_output=True
+            [*self.command, "postfix", "-c", self.private.etc / "postfix", action],
+            check=True,
+            capture_output=True,
         )
 
     def retry(self) -> None:
