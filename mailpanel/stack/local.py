@@ -1,4 +1,4 @@
-"""The private copy: Postfix, Dovecot and clamd on loopback ports, in one directory, beside whatever this machine runs.
+"""The private copy: Postfix, Dovecot, postsrsd and clamd on loopback ports, in one directory, beside whatever this machine runs.
 
 Nothing under /etc is edited and no user is made. `up` and `down` may be called in any state, also after a crash.
 """
