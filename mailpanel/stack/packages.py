@@ -13,10 +13,11 @@ DAEMONS = (
     "dovecot-sieve", "clamav-daemon", "postsrsd", "openssl",
 )  # fmt: skip
 MAPS = {"sqlite": ("postfix-sqlite", "dovecot-sqlite"), "mariadb": ("postfix-mysql", "dovecot-mysql")}
-# For `make test`: both databases, what mysqlclient is compiled with, and a browser with letters for all scripts.
+# For `make test`: both databases, what mysqlclient is compiled with, a browser with letters for all
+# scripts, and a network of its own.
 TESTS = (
     *DAEMONS, *MAPS["sqlite"], *MAPS["mariadb"], "mariadb-server", "libmariadb-dev", "pkg-config", "gcc",
-    "python3-dev", "chromium", "fonts-noto-core", "fonts-noto-cjk", "gettext",
+    "python3-dev", "chromium", "fonts-noto-core", "fonts-noto-cjk", "gettext", "iproute2",
 )  # fmt: skip
 
 _POLICY = Path("/usr/sbin/policy-rc.d")

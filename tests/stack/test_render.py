@@ -392,7 +392,10 @@ def test_render_by_command(tmp_path):
         str(tmp_path / "maria"),
         "--system",
         MAILPANEL_DATABASE_URL=url,
+        MAILPANEL_DOVEADM_URL="http://127.0.0.1:28080",
         MAILPANEL_DOVEADM_API_KEY="key",
+        MAILPANEL_OUTBOUND_TLS="dane",
+        MAILPANEL_SRS_SECRET="ours",
         **more,
     )
     assert done.returncode == 0, done.stderr
@@ -402,6 +405,9 @@ def test_render_by_command(tmp_path):
     main = (tmp_path / "maria/postfix/main.cf").read_text()
     assert "error:5.1.2" not in main
     assert "inet_interfaces = all" in main
+    assert "smtp_tls_security_level = dane\nsmtp_dns_support_level = dnssec\n" in main
+    assert "reject_rbl_client zen.spamhaus.org=127.0.0.[2..11]\n" in main
+    assert (tmp_path / "maria/postsrsd/secret").read_text() == "ours\n"
     for wrong in (
         {"MAILPANEL_HOSTNAME": "a.b\nx=1"},
         {"MAILPANEL_PORTS": "smpt=25"},

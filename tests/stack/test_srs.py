@@ -90,6 +90,28 @@ def test_forwarded_a_second_time(mail, outside):
     )  # fmt: skip
 
 
+@pytest.mark.parametrize("local", ['"odd name"', '"a\\"b"', '"(x)"', "50%off", "a!b"])
+def test_names_that_cannot_be_carried_stay(mail, outside, local):
+    """Made a part of another address they would be somebody else's; so this mail is sent on as it came."""
+    text = outside.other.message(mail.deliver("forward@srs.test", sender=f"{local}@elsewhere.example.net"))
+    assert text.startswith(f"Return-Path: <{local}@elsewhere.example.net>\n")
+
+
+@pytest.mark.parametrize("local", ["o'hara", "a=b", "x" * 64, "{b}$c|`?", "a-b_c~"])
+def test_names_that_are_hard_to_carry(mail, outside, local):
+    """There and back: a bounce to what was made of them is taken, and is for them."""
+    outside.records[("hard.example.", "MX")] = ["10 mx.other.example."]
+    text = outside.other.message(mail.deliver("forward@srs.test", sender=f"{local}@hard.example"))
+    made = re.match(r"Return-Path: <(.+)>\n", text)[1]
+    assert "hard.example" in made
+    assert "SRS0=" in made
+    before = len(mail.private.log("postfix"))
+    mail.deliver(made, sender="")
+    expected = f"to=<{local}@hard.example>, orig_to="
+    assert eventually(lambda: expected in mail.private.log("postfix")[before:])
+    assert mail.settled()
+
+
 def test_what_stays_here_keeps_its_sender(mail, outside):
     """Also the copy that stays, of a message that is forwarded, too."""
     text = inbox(mail, ANNA, mail.deliver("local@srs.test", sender=STRANGER))

@@ -168,7 +168,7 @@ def _open_for_long(private) -> bool:
     [
         ("postfix", ended, "smtp"), ("postfix", frozen, "smtp"),
         ("dovecot", ended, "imap"), ("dovecot", frozen, "imap"),
-        ("clamd", ended, "clamav"), ("clamd", frozen, "clamav"), ("postsrsd", frozen, "postsrsd"),
+        ("clamd", ended, "clamav"), ("clamd", frozen, "clamav"),
     ],
 )  # fmt: skip
 def test_one_alert_and_one_all_clear(minute, private, hook, daemon, how, cause):
