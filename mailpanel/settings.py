@@ -58,6 +58,9 @@ _PORTS = {
     "amavis_probe": 21027,
     "amavis_release": 21998,
     "reinject": 21025,
+    "srs": 2528,
+    "srs_forward": 21001,
+    "srs_reverse": 21002,
 }
 
 
@@ -74,6 +77,18 @@ def _ports(changes: dict) -> dict:
 
 def _networks(text: str) -> list:
     return [ipaddress.ip_network(part.strip()) for part in text.split(",") if part.strip()]
+
+
+def _blocklists(listed: list[str]) -> list[str]:
+    """As Postfix' reject_rbl_client takes them. Without a code, all count that stand for an entry (RFC 5782), and never
+    127.255.255.x, by which a list says that it does not answer whoever asks."""
+    lists = [each.strip() for each in listed if each.strip()]
+    for each in lists:
+        if not re.fullmatch(r"[a-z0-9-]+(\.[a-z0-9-]+)+(=127\.[0-9.\[\]]+)?", each):
+            raise ValueError(
+                f"MAILPANEL_DNSBL: “{each}” has not the form zen.example.org or zen.example.org=127.0.0.[2..11]"
+            )
+    return [each if "=" in each else f"{each}=127.0.0.[2..255]" for each in lists]
 
 
 def _addresses(listed: list[str]) -> list[str]:
@@ -184,6 +199,19 @@ try:
     MAILPANEL_FILTER_INCOMING = env.str("MAILPANEL_FILTER_INCOMING", "before-queue", validate=_filter_modes)
     MAILPANEL_FILTER_SUBMITTED = env.str("MAILPANEL_FILTER_SUBMITTED", "after-queue", validate=_filter_modes)
     MAILPANEL_FILTER_PROCESSES = env.int("MAILPANEL_FILTER_PROCESSES", 2, validate=validate.Range(2, 100))
+
+    # The lists by which other servers are refused at port 25, and who is let in whatever they say. On a host that is
+    # Spamhaus' by default, which hardly anybody is on by mistake; the private copy asks nobody unless it is told to.
+    MAILPANEL_DNSBL = _blocklists(
+        env.list("MAILPANEL_DNSBL", [] if PRIVATE_COPY else ["zen.spamhaus.org=127.0.0.[2..11]"])
+    )
+    MAILPANEL_DNSBL_EXCEPT = _networks(env.str("MAILPANEL_DNSBL_EXCEPT", ""))
+    # To other servers: TLS where they can (may), or as the domain's signed records say (dane).
+    MAILPANEL_OUTBOUND_TLS = env.str(
+        "MAILPANEL_OUTBOUND_TLS", "may", validate=validate.OneOf(["may", "dane"])
+    )
+    # Signs the addresses that stand for the senders of forwarded mail; kept under MAILPANEL_VAR where it is not set.
+    MAILPANEL_SRS_SECRET = _secret("MAILPANEL_SRS_SECRET")
 
     # MariaDB alone: the passwords by which the daemons read the database (deploy/mariadb/grants.sql). The private copy
     # makes its own where these are not set.

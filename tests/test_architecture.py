@@ -164,7 +164,9 @@ def test_production_settings_pass_djangos_own_checks(tmp_path):
         ("MAILPANEL_PROBE_TARGETS", "smtp=mail.example.org:25"), ("MAILPANEL_PROBE_SECONDS", "600"),
         ("MAILPANEL_ALERT_TO", "admin@example.org,x\r\nBcc: y"), ("MAILPANEL_ALERT_SMTP", "smtp://user:secret@host:587"),
         ("MAILPANEL_ALERT_SMTP", "smtp://host"), ("MAILPANEL_ALERT_WEBHOOK", "file:///etc/passwd"), ("MAILPANEL_ALERT_AFTER", "0"),
-        ("MAILPANEL_ALERT_WEBHOOK", "https://host/ HTTP/1.1\r\nx:"),
+        ("MAILPANEL_ALERT_WEBHOOK", "https://host/ HTTP/1.1\r\nx:"), ("MAILPANEL_DNSBL", "zen.example.org, permit"),
+        ("MAILPANEL_DNSBL", "zen.example.org=127.0.0.2 permit"), ("MAILPANEL_DNSBL", "zen"), ("MAILPANEL_DNSBL_EXCEPT", "everybody"),
+        ("MAILPANEL_OUTBOUND_TLS", "perhaps"),
     ],
 )  # fmt: skip
 def test_nonsense_in_the_environment_stops_the_start(tmp_path, name, value):

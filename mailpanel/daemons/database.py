@@ -103,6 +103,7 @@ def _daemons_queries(asking: CursorWrapper, watch: Watch) -> tuple[str, float]:
         "hostname": settings.MAILPANEL_HOSTNAME,
         "postmaster": settings.MAILPANEL_POSTMASTER,
         "database": "",
+        "srs_port": "",
     }
     took = {}
     for name, query in queries.postfix(engine, values).items():

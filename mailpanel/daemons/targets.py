@@ -19,7 +19,7 @@ OFF = "off"
 # The ports of this machine's own daemons.
 _STANDARD = {
     "smtp": 25, "submission": 587, "smtps": 465, "imap": 143, "imaps": 993, "pop3": 110, "pop3s": 995,
-    "managesieve": 4190,
+    "managesieve": 4190, "srs_forward": 10001, "srs_reverse": 10002,
 }  # fmt: skip
 # Amavis' doors for the panel: by its name in the private copy's ports, and this machine's own one.
 _FILTER = {"amavis": ("amavis_probe", 10027), "amavis-release": ("amavis_release", 9998)}
@@ -29,6 +29,7 @@ TLS_AT_ONCE = ("smtps", "imaps", "pop3s")
 _UNITS = {
     "smtp": "postfix", "submission": "postfix", "smtps": "postfix", "clamd": "clamav-daemon", "amavis": "amavis",
     "amavis-release": "amavis",
+    "srs_forward": "postsrsd", "srs_reverse": "postsrsd",
 }  # fmt: skip
 
 

@@ -31,6 +31,10 @@ WELL: dict[str, tuple[float, Text]] = {
     "smtps": (0.049, _("TLS from the first byte on, and nothing without a sign-in.")),
     "sasl": (0.022, _("Dovecot knows the mailbox of the probes and lets it send.")),
     "queue": (0.011, _("The queue is empty.")),
+    "postsrsd": (
+        0.003,
+        _("Gives forwarded mail a sender of ours, and knows its own addresses from forged ones."),
+    ),
     "imap": (0.071, _("No sign-in without TLS; signs in and opens the inbox.")),
     "imaps": (0.064, _("No sign-in without TLS; signs in and opens the inbox.")),
     "pop3": (0.066, _("No sign-in without TLS; signs in and counts the inbox.")),

@@ -18,12 +18,13 @@ COMPONENTS = {
     "postfix": ("smtp", "submission", "smtps", "sasl"),
     "clamav": ("clamav",),
     "filter": ("amavis", "spamassassin"),
+    "postsrsd": ("postsrsd",),
     "queue": ("queue",),
     "roundtrip": ("roundtrip",),
 }
 # What turns red with a component, or with one probe of it: other components, or single probes of them.
 _EXPLAINS = {
-    "disks": {"database", "dovecot", "postfix", "clamav", "filter", "queue", "roundtrip"},
+    "disks": {"database", "dovecot", "postfix", "clamav", "filter", "postsrsd", "queue", "roundtrip"},
     "certificates": {"dovecot", "postfix", "queue", "roundtrip"},
     "database": {"dovecot", "postfix", "filter", "queue", "roundtrip"},
     "dns": {"queue", "roundtrip"},
@@ -31,6 +32,7 @@ _EXPLAINS = {
     "postfix": {"queue", "roundtrip"},
     "clamav": {"amavis", "queue", "roundtrip"},
     "filter": {"queue", "roundtrip"},
+    "postsrsd": {"queue"},
     "queue": {"roundtrip"},
 }
 _OF = {key: component for component, keys in COMPONENTS.items() for key in keys}

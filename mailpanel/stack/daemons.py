@@ -20,10 +20,24 @@ _GREETINGS = {
     "smtp": b"220 ", "submission": b"220 ", "smtps": b"220 ", "amavis": b"220 ",
     "imap": b"* OK", "imaps": b"* OK", "pop3": b"+OK", "pop3s": b"+OK",
     "managesieve": b'"IMPLEMENTATION"', "doveadm": b"HTTP/1.1 ",
+    "srs": b"220 ", "srs_forward": b"200 ", "srs_reverse": b"500 ",
 }  # fmt: skip
 _TLS = ("smtps", "imaps", "pop3s")
+# What has to be said first.
+_QUESTIONS = {
+    "doveadm": b"GET / HTTP/1.0\r\n\r\n",
+    "srs_forward": b"get somebody@elsewhere.invalid\n",
+    "srs_reverse": b"get nobody\n",
+}
 # Programs in /usr/sbin are not in everybody's PATH. The daemons need nothing else of our environment.
 _ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C"}
+
+# With what the file of its unit says. The secret comes by a pipe, which is how dash does a here-document, since AppArmor
+# lets it read no file of ours.
+_POSTSRSD = """set -a; . "$0"; set +a; secret=$(cat "$SRS_SECRET"); SRS_SECRET=/dev/stdin
+exec postsrsd -e -4 -l "$SRS_LISTEN_ADDR" <<END
+$secret
+END"""
 
 
 class StackError(Exception):
@@ -87,6 +101,10 @@ def daemons(place: Place) -> list[Daemon]:
             ("imap", "imaps", "pop3", "pop3s", "managesieve", "doveadm"), "dovecot.log",
             place.dovecot / "run" / "master.pid",
         ),
+        daemon(
+            "postsrsd", "postsrsd", ("sh", "-c", _POSTSRSD, str(place.etc / "postsrsd" / "postsrsd")),
+            ("srs_forward", "srs_reverse"), "postsrsd.log",
+        ),
         daemon("clamd", "clamd", ("clamd", "-c", str(place.etc / "clamav" / "clamd.conf")), (), "clamd.log"),
         daemon(
             "amavis", "", ("amavisd", "-c", str(place.etc / "amavis" / "amavisd.conf"), "foreground"),
@@ -95,7 +113,7 @@ def daemons(place: Place) -> list[Daemon]:
         ),
         daemon(
             "postfix", "master", ("postfix", "-c", str(place.etc / "postfix"), "start"),
-            ("smtp", "submission", "smtps", "reinject"), "postfix.log",
+            ("smtp", "submission", "smtps", "reinject", "srs"), "postfix.log",
         ),
     ]  # fmt: skip
 
@@ -144,8 +162,7 @@ def _greeting(name: str, port: int, place: Place) -> None:
         if name in _TLS:
             trust = ssl.create_default_context(cafile=place.tls / "ca.pem")
             door = trust.wrap_socket(plain, server_hostname="localhost")
-        if name == "doveadm":
-            door.sendall(b"GET / HTTP/1.0\r\n\r\n")
+        door.sendall(_QUESTIONS.get(name, b""))
         _expect(door, _GREETINGS[name])
 
 

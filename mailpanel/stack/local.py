@@ -1,4 +1,5 @@
-"""The private copy: Postfix, Dovecot, Amavis and clamd on loopback ports, in one directory, beside whatever this machine runs.
+"""The private copy: Postfix, Dovecot, Amavis, postsrsd and clamd on loopback ports, in one directory, beside whatever this machine
+runs.
 
 Nothing under /etc is edited and no user is made. `up` and `down` may be called in any state, also after a crash.
 """

@@ -10,16 +10,17 @@ from mailpanel.stack.daemons import StackError
 
 DAEMONS = (
     "postfix", "dovecot-core", "dovecot-imapd", "dovecot-pop3d", "dovecot-lmtpd", "dovecot-managesieved",
-    "dovecot-sieve", "clamav-daemon", "amavisd-new", "spamassassin", "7zip", "openssl",
+    "dovecot-sieve", "clamav-daemon", "amavisd-new", "spamassassin", "7zip", "postsrsd", "openssl",
 )  # fmt: skip
 MAPS = {
     "sqlite": ("postfix-sqlite", "dovecot-sqlite", "libdbd-sqlite3-perl"),
     "mariadb": ("postfix-mysql", "dovecot-mysql", "libdbd-mysql-perl"),
 }
-# For `make test`: both databases, what mysqlclient is compiled with, and a browser with letters for all scripts.
+# For `make test`: both databases, what mysqlclient is compiled with, a browser with letters for all
+# scripts, and a network of its own.
 TESTS = (
     *DAEMONS, *MAPS["sqlite"], *MAPS["mariadb"], "mariadb-server", "libmariadb-dev", "pkg-config", "gcc",
-    "python3-dev", "chromium", "fonts-noto-core", "fonts-noto-cjk", "gettext",
+    "python3-dev", "chromium", "fonts-noto-core", "fonts-noto-cjk", "gettext", "iproute2",
 )  # fmt: skip
 
 _POLICY = Path("/usr/sbin/policy-rc.d")

@@ -1,7 +1,8 @@
 """The daemons' configuration: the templates in deploy/ and a table of values, to files.
 
 A template is a file in its daemon's own syntax with placeholders `@{name}`, and lines `@include FILE` that stand for
-another file of the same directory. A missing value stops the rendering before anything is written, and so does a value
+another file of the same directory. A line with a value that is a tuple is written once for each member, and not at all
+for none. A missing value stops the rendering before anything is written, and so does a value
 that could end a line, a string or a word of any of these syntaxes: what people or databases say cannot add a setting.
 """
 
@@ -28,6 +29,7 @@ _SECRET = {
     "dovecot/doveadm.conf": ("dovecot", 0o640),
     "amavis/sql/": ("amavis", 0o640),
     "mariadb/": ("root", 0o600),
+    "postsrsd/secret": ("root", 0o600),
 }
 
 
@@ -57,15 +59,20 @@ class File:
 def files(engine: str, dovecot: str, *, private: bool) -> list[File]:
     """What there is to render for `engine`, the directory `dovecot` below deploy/dovecot, and a private copy or not."""
     postfix, dovecot_dir, amavis = DEPLOY / "postfix", DEPLOY / "dovecot" / dovecot, DEPLOY / "amavis"
-    found = [
-        File("postfix/main.cf", (postfix / "main.cf", *([postfix / "private.cf"] if private else []))),
-        File("postfix/master.cf", (postfix / "master.cf",)),
-        File("clamav/clamd.conf", (DEPLOY / "clamav" / "clamd.conf",)),
+    more = ("private.cf", "closed.cf") if private else ("outside.cf",)
+    found = [File("postfix/main.cf", tuple(postfix / name for name in ("main.cf", *more)))]
+    found.append(
         File(
             "amavis/amavisd.conf", (amavis / "amavisd.conf", *([amavis / "private.conf"] if private else []))
-        ),
-        File("spamassassin/local.cf", (DEPLOY / "spamassassin" / "local.cf",)),
-    ]
+        )
+    )
+    found += [
+        File(name, (DEPLOY / name,))
+        for name in (
+            "postfix/master.cf", "postfix/bounce.cf", "postfix/srs_addresses", "postfix/dnsbl_except.cidr",
+            "postsrsd/postsrsd", "postsrsd/secret", "clamav/clamd.conf", "spamassassin/local.cf",
+        )
+    ]  # fmt: skip
     for directory, below, pattern in (
         (postfix / "sql" / engine, "postfix/sql", "*.cf"),
         (dovecot_dir, "dovecot", "*.conf"),
@@ -79,11 +86,14 @@ def files(engine: str, dovecot: str, *, private: bool) -> list[File]:
     return found
 
 
-def render(file: File, values: Mapping[str, str]) -> str:
+Values = Mapping[str, str | tuple[str, ...]]
+
+
+def render(file: File, values: Values) -> str:
     return "".join(_filled(path, number, line, values) for path, number, line in _lines(file.templates))
 
 
-def write(target: Path, wanted: list[File], values: Mapping[str, str]) -> None:
+def write(target: Path, wanted: list[File], values: Values) -> None:
     """Render all, then write all: an error leaves what was there. Raises RenderError."""
     texts = [(file, render(file, values)) for file in wanted]
     for file, text in texts:
@@ -121,7 +131,7 @@ def _lines(templates: tuple[Path, ...]) -> Iterator[tuple[Path, int, str]]:
                 yield path, number, line
 
 
-def _filled(path: Path, number: int, line: str, values: Mapping[str, str]) -> str:
+def _filled(path: Path, number: int, line: str, values: Values) -> str:
     where = f"{path.relative_to(DEPLOY.parent)}:{number}"
     template = Template(line)
     if not template.is_valid():
@@ -130,6 +140,8 @@ def _filled(path: Path, number: int, line: str, values: Mapping[str, str]) -> st
         value = values.get(name)
         if value is None:
             raise RenderError(f"{where}: there is no value for @{{{name}}}.")
+        if isinstance(value, tuple):
+            return "".join(_filled(path, number, line, {**values, name: one}) for one in value)
         if not _VALUE.fullmatch(value):
             raise RenderError(
                 f"{where}: the value for @{{{name}}} is empty or has a character that no configuration file may get "

@@ -23,7 +23,7 @@ def engine() -> str:
     return "sqlite" if settings.DATABASES["default"]["ENGINE"] == "mailpanel.sqlite" else "mariadb"
 
 
-def of_private_copy(place: Place, config: Path) -> dict[str, str]:
+def of_private_copy(place: Place, config: Path) -> dict:
     """For daemons that live in `place` and read their configuration in `config`. Makes the secrets it needs."""
     name = f"mailpanel-{hashlib.sha256(str(place.directory).encode()).hexdigest()[:8]}"
     passwords = _passwords()
@@ -44,6 +44,8 @@ def of_private_copy(place: Place, config: Path) -> dict[str, str]:
             # Clients on loopback are strangers, as from outside; who wants to try the other case binds to this one.
             "mynetworks": "127.0.0.2/32",
             **{f"{daemon}_port": str(port) for daemon, port in settings.MAILPANEL_PORTS.items()},
+            "srs_secret": settings.MAILPANEL_SRS_SECRET or place.secret("srs_secret", secrets.token_hex),
+            "srs_secret_file": str(config / "postsrsd" / "secret"),
             "submission_host": f"127.0.0.1:{settings.MAILPANEL_PORTS['smtp']}",
             "doveadm_key": place.secret("doveadm_key", secrets.token_hex),
             "mail": str(place.mail),
@@ -71,7 +73,7 @@ def of_private_copy(place: Place, config: Path) -> dict[str, str]:
     )
 
 
-def of_system() -> dict[str, str]:
+def of_system() -> dict:
     """For the daemons of this machine, in Debian's places."""
     return _known(
         _common()
@@ -92,6 +94,12 @@ def of_system() -> dict[str, str]:
             "pop3s_port": "995",
             "managesieve_port": "4190",
             "doveadm_port": str(settings.MAILPANEL_PORTS["doveadm"]),
+            "srs_port": "10028",
+            "srs_forward_port": "10001",
+            "srs_reverse_port": "10002",
+            "srs_secret": settings.MAILPANEL_SRS_SECRET
+            or Place(settings.MAILPANEL_VAR).secret("srs_secret", secrets.token_hex),
+            "srs_secret_file": "/etc/postsrsd.secret",  # the one that AppArmor lets it read
             "submission_host": "127.0.0.1:25",
             "doveadm_key": settings.MAILPANEL_DOVEADM_API_KEY,
             "mail": "/var/lib/mailpanel/mail",
@@ -116,6 +124,11 @@ def of_system() -> dict[str, str]:
 def _common() -> dict:
     return {
         "hostname": settings.MAILPANEL_HOSTNAME,
+        "hostname_pattern": settings.MAILPANEL_HOSTNAME.replace(".", "[.]"),
+        "dnsbl": tuple(settings.MAILPANEL_DNSBL),
+        "dnsbl_except": tuple(map(_in_a_table, settings.MAILPANEL_DNSBL_EXCEPT)),
+        "outbound_tls": settings.MAILPANEL_OUTBOUND_TLS,
+        "outbound_dns": "dnssec" if settings.MAILPANEL_OUTBOUND_TLS == "dane" else "enabled",
         "postmaster": settings.MAILPANEL_POSTMASTER,
         "mail_user": MAIL_USER,
         "mail_uid": str(pwd.getpwnam(MAIL_USER).pw_uid),
@@ -179,5 +192,10 @@ def _database(*, postfix: str, dovecot: str, amavis: str) -> dict:
     }
 
 
-def _known(values: Mapping) -> dict[str, str]:
-    return {name: value for name, value in values.items() if value}
+def _in_a_table(network) -> str:
+    """As Postfix' cidr tables take it, and so that it does not begin with a colon."""
+    return f"[{network.network_address}]/{network.prefixlen}" if network.version == 6 else str(network)
+
+
+def _known(values: Mapping) -> dict:
+    return {name: value for name, value in values.items() if value or value == ()}

@@ -15,6 +15,7 @@ ASKS = {
     "smtp": "smtp", "submission": "submission", "smtps": "smtps", "sasl": "submission", "imap": "imap",
     "imaps": "imaps", "pop3": "pop3", "pop3s": "pop3s", "managesieve": "managesieve", "lmtp": "lmtp",
     "quota-status": "quota-status", "clamav": "clamd", "amavis": "amavis", "spamassassin": "amavis", "doveadm": "doveadm",
+    "postsrsd": "srs_forward",
 }  # fmt: skip
 
 
@@ -39,7 +40,9 @@ def stage(settings, authority, certificate):
     with ExitStack() as ending:
 
         def put_up(_context=certificate, **others):
-            behaving = GOOD | {name.replace("_", "-"): behave for name, behave in others.items()}
+            behaving = GOOD | {
+                name if name in GOOD else name.replace("_", "-"): behave for name, behave in others.items()
+            }
             fakes = {
                 name: ending.enter_context(Fake(behave, _context))
                 for name, behave in behaving.items()

@@ -267,11 +267,26 @@ def amavis(verdicts: dict[bytes, str] | None = None):
     return behave
 
 
+def table(answers: dict[str, str]):
+    """One of postsrsd's: an answer for each beginning of a question."""
+
+    def behave(it):
+        while (line := it.hear()) not in (b"", b"\n"):
+            asked = line.decode().removeprefix("get ")
+            said = next((said for start, said in answers.items() if asked.startswith(start)), "500 no")
+            it.say(f"{said}\n".encode())
+
+    return behave
+
+
 def b64(line: bytes) -> bytes:
     """The line itself and, where it is one of an attachment, what it stands for."""
     with contextlib.suppress(binascii.Error):
         return line + base64.b64decode(line, validate=True)
     return line
+
+
+SRS = "SRS0=Ab3dEf6h=JR=example.invalid=stranger@mail.example.test"
 
 
 def doveadm(it):
@@ -296,5 +311,7 @@ GOOD = {
     "quota-status": quota,
     "clamd": clamd(),
     "amavis": amavis(),
+    "srs_forward": table({"stranger@example.invalid": f"200 {SRS}"}),
+    "srs_reverse": table({SRS: "200 stranger@example.invalid"}),
     "doveadm": doveadm,
 }

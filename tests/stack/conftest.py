@@ -9,6 +9,7 @@ from domains.models import Domain
 from tests.stack.mail import MailServer
 from tests.stack.next_hop import NextHop
 from tests.stack.private import Private
+from tests.stack.world import World
 
 
 def pytest_collection_modifyitems(config, items):
@@ -54,6 +55,27 @@ def private(_private, django_db_blocker, settings):
     settings.MAILPANEL_DOVEADM_API_KEY = (_private.directory / "secrets" / "doveadm_key").read_text()
     with django_db_blocker.unblock(), _private.orm():
         yield _private
+
+
+@pytest.fixture(scope="session")
+def _outside(django_db_blocker):
+    world = World()
+    try:
+        with django_db_blocker.unblock():
+            world.private.migrate()
+        world.up()
+        yield world
+    finally:
+        world.remove()
+
+
+@pytest.fixture
+def outside(_outside, django_db_blocker):
+    """The world outside, and the test in it. Its mail server is another copy: a module that uses it has a `private` that
+    says so."""
+    _outside.forget()
+    with django_db_blocker.unblock(), _outside.private.orm(), _outside.inside():
+        yield _outside
 
 
 @pytest.fixture(scope="module")

@@ -5,12 +5,10 @@ import threading
 
 
 class NextHop:
-    def __init__(self):
+    def __init__(self, address=("127.0.0.1", 0)):
         self.knows: set[str] = set()
         self.messages: list[str] = []
-        self._server = socketserver.ThreadingTCPServer(
-            ("127.0.0.1", 0), self._handler(), bind_and_activate=True
-        )
+        self._server = socketserver.ThreadingTCPServer(address, self._handler(), bind_and_activate=True)
         self._server.daemon_threads = True
         self.port = self._server.server_address[1]
         threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()

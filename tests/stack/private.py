@@ -48,6 +48,8 @@ def free_ports() -> dict[str, int]:
 class Private:
     """One copy: its directory, ports and database. `up` starts the daemons, `remove` ends them and all is gone."""
 
+    inside: tuple[str, ...] = ()  # a command before each command of ours, where its network is another one
+
     def __init__(self, directory: Path | None = None, database: str = "stack"):
         self.directory = directory or Path(tempfile.mkdtemp(prefix="mp-", dir="/tmp"))
         self.port = free_ports()
@@ -69,7 +71,7 @@ class Private:
 
     def manage(self, *arguments: str, check: bool = True, stdin: str = "") -> subprocess.CompletedProcess:
         done = subprocess.run(
-            [sys.executable, "manage.py", *arguments],
+            [*self.inside, sys.executable, str(ROOT / "manage.py"), *arguments],
             cwd=ROOT,
             env=self.environment,
             capture_output=True,

@@ -26,6 +26,7 @@ NEEDS = {
     "dovecot": READING | {"lmtp", "quota-status", "sasl", "roundtrip"},
     "clamd": {"clamav", "amavis", "roundtrip"},
     "amavis": {"amavis", "spamassassin", "roundtrip"},
+    "postsrsd": {"postsrsd"},
 }
 # A smtpd asks Dovecot for the ways to sign in when it begins; those that did so before go on to offer them.
 PERHAPS = {"dovecot": {"submission", "smtps"}}
@@ -123,9 +124,7 @@ def test_ended(check, private, daemon):
             assert seen[key]["command"], seen[key]
         assert (
             "Nobody listens"
-            in seen[{"postfix": "smtp", "dovecot": "imap", "clamd": "clamav", "amavis": "amavis"}[daemon]][
-                "detail"
-            ]
+            in seen[{"postfix": "smtp", "dovecot": "imap", "clamd": "clamav"}.get(daemon, daemon)]["detail"]
         )
     finally:
         private.manage("stack", "up")

@@ -33,6 +33,10 @@ VALUES = {
     "amavis_probe_port": "12027", "amavis_release_port": "12998", "reinject_port": "12028", "incoming_destiny": "D_REJECT",
     "incoming_filter": "smtpd_proxy_filter=127.0.0.1:12024", "submitted_filter": "content_filter=amavis:[127.0.0.1]:12026",
     "spamassassin_config": "/tmp/x/etc/sa", "bayes_auto_learn": "0",
+    "hostname_pattern": "mail[.]example[.]test", "outbound_tls": "may",
+    "outbound_dns": "enabled", "srs_port": "12528", "srs_forward_port": "12101", "srs_reverse_port": "12102",
+    "srs_secret": "s1gned", "srs_secret_file": "/tmp/x/etc/postsrsd/secret",
+    "dnsbl": ("zen.example.test=127.0.0.[2..11]",), "dnsbl_except": ("192.0.2.0/24", "[2001:db8::]/32"),
 }  # fmt: skip
 
 
@@ -107,6 +111,58 @@ def test_values_cannot_slip_anything_in(tmp_path, values, engine, value):
             rendered(tmp_path, values | {name: value}, "mariadb" if name == "postfix_password" else "sqlite")
 
 
+def test_a_list_is_a_line_for_each_and_nothing_slips_in(tmp_path, values, engine):
+    def lines(*lists):
+        out = rendered(tmp_path, values | {"dnsbl": lists}, engine)
+        return re.findall(r"reject_rbl_client (\S+)", (out / "postfix" / "main.cf").read_text())
+
+    for lists in ((), ("a.example=127.0.0.[2..255]", "b.example")):
+        assert lines(*lists) == list(lists)
+        told = subprocess.run(
+            ["postconf", "-c", tmp_path / "out" / "postfix", "-xh", "mx_client_restrictions"],
+            capture_output=True,
+            text=True,
+        )
+        assert told.stdout.split().count("reject_rbl_client") == len(lists)
+    for wrong in ("a.example, permit", "a.example\nx = y", ""):
+        with pytest.raises(RenderError, match="the value for @{dnsbl}"):
+            lines("a.example", wrong)
+
+
+def test_what_is_asked_at_which_door(tmp_path, values, engine):
+    """The blocklists stand before other servers alone, the way out by postsrsd on hosts alone."""
+    out = rendered(tmp_path, values, engine, private=False)
+    doors = (out / "postfix" / "master.cf").read_text()
+    assert doors.count("mx_client_restrictions") == 1
+    assert re.search(
+        r"^12525 .*smtpd\n  -o smtpd_client_restrictions=\$mx_client_restrictions$", doors, re.MULTILINE
+    )
+    assert re.search(r"^127\.0\.0\.1:12528 ", doors, re.MULTILINE)
+    for door in ("submission", "smtps"):
+        assert f"syslog_name=postfix/{door}" in doors
+    main = (out / "postfix" / "main.cf").read_text()
+    assert "smtpd_client_restrictions" not in main
+    assert re.search(r"^default_transport = smtp$", main, re.MULTILINE)
+    closed = (rendered(tmp_path, values, engine) / "postfix" / "main.cf").read_text()
+    assert re.findall(r"^(?:\w+_transport|sender_dependent_\w+|relayhost) = .*", closed, re.MULTILINE) == [
+        "local_transport = error:5.1.1 no system user receives mail here",
+        f"virtual_transport = lmtp:unix:{VALUES['dovecot_run']}/lmtp-postfix",
+        "default_transport = error:5.1.2 outbound mail is switched off in this private copy",
+        "relay_transport = $default_transport",
+    ]
+
+
+def test_people_are_told_in_plain_words(tmp_path, values, engine):
+    out = rendered(tmp_path, values, engine)
+    told = subprocess.run(
+        ["postconf", "-c", out / "postfix", "-b"], capture_output=True, text=True, check=True
+    )
+    assert told.stderr == ""
+    assert "This is the mail server mail.example.test." in told.stdout
+    assert "for 4 hours" in told.stdout
+    assert "until it is 5 days old" in told.stdout
+
+
 def test_a_placeholder_that_is_misspelt_stops_it(values):
     template = DEPLOY / "clamav" / "clamd.conf"
     wanted = render.File("x", (template,))
@@ -142,7 +198,7 @@ def test_credentials_are_for_their_daemon_alone(tmp_path, values, engine, umask)
     finally:
         os.umask(before)
     secrets = [VALUES[f"{daemon}_password"] for daemon in ("postfix", "dovecot", "amavis")]
-    secrets.append(VALUES["doveadm_key"])
+    secrets += [VALUES["doveadm_key"], VALUES["srs_secret"]]
     holding = {
         path.relative_to(out)
         for path in out.rglob("*")
@@ -401,7 +457,10 @@ def test_render_by_command(tmp_path):
         str(tmp_path / "maria"),
         "--system",
         MAILPANEL_DATABASE_URL=url,
+        MAILPANEL_DOVEADM_URL="http://127.0.0.1:28080",
         MAILPANEL_DOVEADM_API_KEY="key",
+        MAILPANEL_OUTBOUND_TLS="dane",
+        MAILPANEL_SRS_SECRET="ours",
         **more,
     )
     assert done.returncode == 0, done.stderr
@@ -411,6 +470,9 @@ def test_render_by_command(tmp_path):
     main = (tmp_path / "maria/postfix/main.cf").read_text()
     assert "error:5.1.2" not in main
     assert "inet_interfaces = all" in main
+    assert "smtp_tls_security_level = dane\nsmtp_dns_support_level = dnssec\n" in main
+    assert "reject_rbl_client zen.spamhaus.org=127.0.0.[2..11]\n" in main
+    assert (tmp_path / "maria/postsrsd/secret").read_text() == "ours\n"
     for wrong in (
         {"MAILPANEL_HOSTNAME": "a.b\nx=1"},
         {"MAILPANEL_PORTS": "smpt=25"},
