@@ -135,10 +135,11 @@ def delete(key: DkimKey, *, by: audit.By, reason: str = "") -> None:
 
 
 def note(asked: list[Record]) -> None:
-    """Keep what DNS had just now in the places of the records of keys."""
+    """Keep what DNS had just now in the places of the records of keys; where it did not answer, what it had before."""
     now = timezone.now()
     for record in asked:
-        if (key := record.key) and record.seen:
+        key = record.key
+        if key and record.seen and (record.seen != DkimKey.Seen.UNKNOWN or not key.seen):
             key.seen, key.asked = record.seen, now
             DkimKey.objects.filter(pk=key.pk).update(seen=key.seen, asked=key.asked)
 

@@ -371,7 +371,11 @@ class SignForm(ReasonForm):
         self.asks_anyway = record.seen != DkimKey.Seen.RIGHT
         if not self.asks_anyway or self.cleaned_data["anyway"]:
             return True
+        unknown = record.seen == DkimKey.Seen.UNKNOWN
         self.add_error(
-            None, _("DNS does not have the record of this key, so nobody could verify what it signs.")
+            None,
+            _("DNS does not answer, so it is not known whether others find the record of this key.")
+            if unknown
+            else _("DNS does not have the record of this key, so nobody could verify what it signs."),
         )
         return False

@@ -32,6 +32,7 @@ def dns(request, name):
         "records": shown[len(keys) :],
         "signing": signing,
         "waiting": next((key for key in keys if key.state == State.WAITING), None),
+        "why": next((record.why for record in shown if record.why), ""),
         "asked": request.method == "POST",
     }
     return render(request, "domains/dns.html", head(request, found) | context)
