@@ -64,6 +64,7 @@ def files(engine: str, dovecot: str, *, private: bool) -> list[File]:
         File(
             "amavis/amavisd.conf", (amavis / "amavisd.conf", *([amavis / "private.conf"] if private else []))
         ),
+        File("amavis/dkim.conf", (amavis / "dkim.conf",)),
         File("spamassassin/local.cf", (DEPLOY / "spamassassin" / "local.cf",)),
     ]
     for directory, below, pattern in (
