@@ -18,8 +18,9 @@ import pytest
 
 from accounts.models import Mailbox
 from domains.models import Alias, Domain
-from mailpanel.daemons import DaemonError, amavis
+from mailpanel.daemons import DaemonError, amavis, messenger
 from mailpanel.daemons.clamav import test_file as eicar
+from mailpanel.daemons.probing import Watch
 from mailpanel.server.models import FilterPolicy, FilterSender, Maddr, Msg, MsgRcpt, Quarantine
 from mailpanel.stack import processes
 from tests.environment import ON_MARIADB
@@ -361,7 +362,7 @@ def kill(private, daemon: str) -> None:
 
 
 @pytest.mark.parametrize("daemon", ["amavis", "clamd"])
-def test_nothing_passes_unseen_while_a_part_is_away(mail, private, daemon):
+def test_nothing_passes_unseen_while_a_part_is_away(mail, private, settings, daemon):
     kill(private, daemon)
     try:
         assert send(mail, message(), ANNA)[0] == 451
@@ -370,6 +371,10 @@ def test_nothing_passes_unseen_while_a_part_is_away(mail, private, daemon):
         assert eventually(lambda: "status=deferred" in private.log("postfix").rpartition(waits)[2])
         assert mail.queue() == 1
         assert waits not in mail.subjects(BEN, PASSWORD)
+        settings.MAILPANEL_ALERT_TO = [CARL]  # that it is so can be told all the same
+        alert = message(sender="postmaster@example.test")
+        messenger.mail(alert, Watch(20))
+        assert mail.arrives(alert["Subject"], CARL, PASSWORD)
     finally:
         private.manage("stack", "up")
     assert mail.arrives(waits, BEN, PASSWORD)

@@ -5,11 +5,14 @@ import os
 import re
 import stat
 import subprocess
+import tempfile
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 
 from mailpanel.stack import packages, render, versions
+from mailpanel.stack import values as filling
 from mailpanel.stack.render import DEPLOY, ENGINES, RenderError
 from tests.stack.private import ROOT
 
@@ -259,6 +262,58 @@ def test_postfix_checks_it(tmp_path, values, engine):
     told = subprocess.run(["postfix", "-c", out / "postfix", "check"], capture_output=True, text=True)
     said = (tmp_path / "log").read_text() if (tmp_path / "log").exists() else ""
     assert (told.returncode, told.stdout, told.stderr, said) == (0, "", "", "")
+
+
+@pytest.mark.parametrize("incoming", ["before-queue", "after-queue"])
+@pytest.mark.parametrize("submitted", ["before-queue", "after-queue"])
+def test_the_filter_before_the_queue_or_after_it(tmp_path, values, settings, incoming, submitted):
+    settings.MAILPANEL_FILTER_INCOMING, settings.MAILPANEL_FILTER_SUBMITTED = incoming, submitted
+    filled_in = filling._filter(filling.FILTER_PORTS)
+    out = rendered(tmp_path, values | filled_in, "sqlite", private=False)
+    told = subprocess.run(
+        ["postconf", "-c", out / "postfix", "-P"], capture_output=True, text=True, check=True
+    )
+    assert told.stderr == ""
+    wanted = {
+        "before-queue": ("smtpd_proxy_filter", "127.0.0.1:{}"),
+        "after-queue": ("content_filter", "amavis:[127.0.0.1]:{}"),
+    }
+    filled = dict(line.split(" = ", 1) for line in told.stdout.splitlines() if " = " in line)
+    for service, mode, port in (
+        ("12525", incoming, 10024),
+        ("12587", submitted, 10026),
+        ("12465", submitted, 10026),
+    ):
+        for name, value in wanted.values():
+            expected = value.format(port) if name == wanted[mode][0] else None
+            assert filled.get(f"{service}/inet/{name}") == expected
+    destiny = "D_REJECT" if incoming == "before-queue" else "D_DISCARD"
+    text = (out / "amavis" / "amavisd.conf").read_text()
+    assert f"$final_virus_destiny = {destiny};" in text
+    assert f"$final_banned_destiny = {destiny};" in text
+    tmp_path.chmod(0o755)
+    subprocess.run(["install", "-d", "-o", "postfix", tmp_path / "data"], check=True)
+    (tmp_path / "spool").mkdir()
+    out = rendered(
+        tmp_path, values | filled_in | {"log": str(tmp_path), "postfix_log": str(tmp_path / "log")}, "sqlite"
+    )
+    told = subprocess.run(["postfix", "-c", out / "postfix", "check"], capture_output=True, text=True)
+    assert (told.returncode, told.stdout, told.stderr) == (0, "", "")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="Amavis wants its files to be root's")
+def test_amavis_knows_every_line(values, engine):
+    """Perl takes the file and all that it includes; as Amavis' own user, too, as when it loads it anew."""
+    with tempfile.TemporaryDirectory(prefix="mp-", dir="/tmp") as open_to_all:
+        Path(open_to_all).chmod(0o755)
+        out = Path(open_to_all) / "out" / "amavis"
+        rendered(Path(open_to_all), values | {"amavis_config": str(out)}, engine)
+        command = ["amavisd", "-c", out / "amavisd.conf", "test-config"]
+        done = subprocess.run(command, capture_output=True, text=True)
+        assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+        with (out / "amavisd.conf").open("a") as file:
+            file.write("$no_such_thing = 1;\n")  # the control
+        assert "no_such_thing" in subprocess.run(command, capture_output=True, text=True).stdout
 
 
 def test_dovecot_knows_every_line(tmp_path, values, engine):
