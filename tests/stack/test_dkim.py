@@ -2,7 +2,10 @@
 against the record that the panel shows."""
 
 import email
+import os
 import re
+import signal
+import socket
 import subprocess
 import time
 from email.utils import formatdate, make_msgid
@@ -14,6 +17,7 @@ from accounts import audit
 from accounts.models import Mailbox, Sender
 from domains import dkim, records
 from domains.models import DkimKey, Domain
+from tests.daemons.test_resolver import Nameserver
 from tests.stack.mail import eventually
 from tests.stack.private import quick_hash
 
@@ -208,3 +212,67 @@ def test_results_in_our_name_are_taken_out(mail):
         message = signed(mail, user, header=f"{forged}From: {ANNA}", client=client)
         found = email.message_from_bytes(message).get_all("Authentication-Results", [])
         assert [text.partition(";")[0] for text in found] == ["other.example"]
+
+
+# --- what others have signed ----------------------------------------------------------------------------------
+
+ELSEWHERE = "signer@elsewhere-signed.test"
+
+
+@pytest.fixture
+def on_a_host(private):
+    """Amavis verifies, as on a host, and asks a nameserver that knows one record."""
+    nameservers, started = [], []
+
+    def restart(name: str, text: str):
+        quoted = " ".join(f'"{part}"' for part in records.strings(text))
+        nameservers.append(Nameserver({(f"{name}.", "TXT"): [quoted]}))
+        extra = private.etc / "amavis" / "host.conf"
+        extra.write_text(
+            "$enable_dkim_verification = 1; require Net::DNS;\n"
+            f"$Amavis::dns_resolver = Net::DNS::Resolver->new(nameservers => ['127.0.0.1'], port => {nameservers[-1].port});\n"
+            "require Mail::DKIM::DNS; Mail::DKIM::DNS::resolver($Amavis::dns_resolver);\n1;\n"
+        )
+        end(int((private.directory / "amavis" / "run" / "amavisd.pid").read_text()))
+        files = ["-c", private.etc / "amavis" / "amavisd.conf", "-c", extra]
+        with (private.directory / "log" / "amavis.out").open("ab") as out:
+            silent = {"stdin": subprocess.DEVNULL, "stdout": out, "stderr": out}
+            started.append(subprocess.Popen(["amavisd", *files, "foreground"], **silent))
+        assert eventually(lambda: greets(private.port["amavis"]))
+
+    yield restart
+    for process in started:
+        process.terminate()
+        process.wait(30)
+    for server in nameservers:
+        server.door.close()
+    private.manage("stack", "up")
+
+
+def end(pid: int) -> None:
+    os.kill(pid, signal.SIGTERM)
+    assert eventually(lambda: not os.path.exists(f"/proc/{pid}"))
+
+
+def greets(port: int) -> bool:
+    try:
+        with socket.create_connection(("127.0.0.1", port), 5) as door:
+            return door.recv(4) == b"220 "
+    except OSError:
+        return False
+
+
+def test_what_others_signed_is_verified_and_told(mail, on_a_host):
+    """The key is made by the panel, the signature by another program; no results in our name but Amavis' own."""
+    made = dkim.make(Domain.objects.create(name="elsewhere-signed.test"), "k", by=BY)
+    on_a_host(records.of_key(made).name, records.of_key(made).value)
+    for body, result in (("Good morning.", "dkim=pass"), ("Good evening.", "dkim=fail")):
+        subject = f"verified {time.monotonic_ns()}"
+        text = f"From: {ELSEWHERE}\r\nTo: {ANNA}\r\nSubject: {subject}\r\n\r\nGood morning.\r\n".encode()
+        text = verifier.sign(text, b"k", b"elsewhere-signed.test", made.private_key.encode()) + text
+        forged = b"Authentication-Results: mail.example.test; dkim=pass header.d=bank.example\r\n"
+        with mail.smtp() as client:
+            client.sendmail(ELSEWHERE, [ANNA], forged + text.replace(b"Good morning.", body.encode()))
+        (told,) = email.message_from_bytes(fetched(mail, ANNA, subject)).get_all("Authentication-Results")
+        assert told.startswith("mail.example.test")
+        assert (result in told, "header.d=elsewhere-signed.test" in told) == (True, True)
