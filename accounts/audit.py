@@ -27,7 +27,7 @@ class By(NamedTuple):
 
 
 # What no audit row may hold. The fact of a change is told; the value is not.
-SECRET = {"password"}
+SECRET = {"password", "private_key"}
 
 
 def snapshot(instance) -> dict:
@@ -105,6 +105,10 @@ SENTENCES = {
     ("restore", "domain"): gettext_lazy("{actor} brought back the domain {name}"),
     ("purge", "domain"): gettext_lazy("{actor} ended the domain {name} for good"),
     ("recount", "domain"): gettext_lazy("{actor} corrected the counters of {name}"),
+    ("dkim_make", "domain"): gettext_lazy("{actor} made a key to sign mail of {name}"),
+    ("dkim_sign", "domain"): gettext_lazy("{actor} let a key sign mail of {name}"),
+    ("dkim_retire", "domain"): gettext_lazy("{actor} retired the key that signed mail of {name}"),
+    ("dkim_delete", "domain"): gettext_lazy("{actor} deleted a key of {name}"),
     ("create", "mailbox"): gettext_lazy("{actor} made the mailbox {name}"),
     ("change", "mailbox"): gettext_lazy("{actor} changed the mailbox {name}"),
     ("password", "mailbox"): gettext_lazy("{actor} set a new password for {name}"),
@@ -181,6 +185,7 @@ _LABELS = {
     "password_changed": gettext_lazy("password changed"),
     "last_login": gettext_lazy("last sign-in here"),
     "role": gettext_lazy("role"),
+    "selector": gettext_lazy("selector of the key"),
 }
 
 

@@ -163,7 +163,7 @@ def close_mailbox(
 def close_domain(
     domain: Domain, *, by: audit.By, reason: str = "", deletion: uuid.UUID | None = None
 ) -> None:
-    """Move a domain to the trash with its mailboxes, aliases, roles, and what leads to them; a dozen statements,
+    """Move a domain to the trash with its mailboxes, aliases, roles, keys, and what leads to them; a dozen statements,
     however many rows. Its mirrors must be gone before. `deletion` as in close_mailbox. Raises ValidationError."""
     deletion = deletion or uuid.uuid4()
     with keeping_a_server_admin():
@@ -180,6 +180,7 @@ def close_domain(
         trash.move(senders, name="address", domain="''", **within)
         trash.move(domain.aliases.all(), name="source", domain="domain", **within)
         trash.move(domain.roles.all(), name="kind", domain="domain", **within)
+        trash.move(domain.dkim_keys.all(), name="selector", domain="domain", **within)
         trash.move(Domain.objects.filter(pk=domain.pk), name="domain", domain="domain", **within)
         audit.record(by, "delete", "domain", domain.name, domain=domain.name, before=before, reason=reason)
     dovecot.forget_domain(domain.name, emails)

@@ -12,7 +12,7 @@ from django.utils.translation import ngettext
 from accounts import audit, trash
 from accounts.models import AppPassword, Mailbox, RecoveryCode, Role, SecondFactor, Sender, Trash
 from domains import addresses, routing
-from domains.models import Alias, Domain
+from domains.models import Alias, DkimKey, Domain
 from mailpanel.deadlocks import retried_on_deadlock
 
 
@@ -32,6 +32,7 @@ def bring_back(
             raise ValidationError(_("This is not in the trash any more."), code="gone")
         emails = list(_of(rows, Mailbox).values_list("name", flat=True))
         _bring_back_domain(_of(rows, Domain))
+        trash.put_back(DkimKey, _of(rows, DkimKey))
         _bring_back_mailboxes(_of(rows, Mailbox), emails)
         left = _bring_back_aliases(_of(rows, Alias), told)
         left += _bring_back_senders(rows, told)

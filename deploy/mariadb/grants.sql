@@ -29,10 +29,13 @@ GRANT SELECT, INSERT, UPDATE ON `@{database_name}`.last_login TO 'dovecot'@'@{da
 
 -- Amavis learns what a recipient has chosen, and where an alias leads.
 GRANT SELECT (domain, enabled, alias_of) ON `@{database_name}`.domain TO 'amavis'@'@{database_client}';
-GRANT SELECT (email, domain, enabled) ON `@{database_name}`.user TO 'amavis'@'@{database_client}';
+GRANT SELECT (id, email, domain, enabled) ON `@{database_name}`.user TO 'amavis'@'@{database_client}';
 GRANT SELECT (source, destination, enabled, expires) ON `@{database_name}`.alias TO 'amavis'@'@{database_client}';
 GRANT SELECT (scope, spam_tag_level, spam_tag2_level, spam_kill_level, spam_subject_tag2, bypass_spam_checks, bypass_virus_checks, bypass_banned_checks, banned_rulenames) ON `@{database_name}`.filter_policy TO 'amavis'@'@{database_client}';
 GRANT SELECT (scope, sender, wb) ON `@{database_name}`.filter_sender TO 'amavis'@'@{database_client}';
+-- It signs with the key of the author's domain, which nobody else may read, for whoever may send in its name.
+GRANT SELECT (id, domain, selector, private_key, state) ON `@{database_name}`.dkim_key TO 'amavis'@'@{database_client}';
+GRANT SELECT (mailbox_id, address) ON `@{database_name}`.sender TO 'amavis'@'@{database_client}';
 
 -- What Amavis writes: the quarantine. It deletes nothing.
 GRANT SELECT, INSERT ON `@{database_name}`.maddr TO 'amavis'@'@{database_client}';

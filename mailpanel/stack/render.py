@@ -60,17 +60,18 @@ def files(engine: str, dovecot: str, *, private: bool) -> list[File]:
     """What there is to render for `engine`, the directory `dovecot` below deploy/dovecot, and a private copy or not."""
     postfix, dovecot_dir, amavis = DEPLOY / "postfix", DEPLOY / "dovecot" / dovecot, DEPLOY / "amavis"
     more = ("private.cf", "closed.cf") if private else ("outside.cf",)
-    found = [File("postfix/main.cf", tuple(postfix / name for name in ("main.cf", *more)))]
-    found.append(
+    found = [
+        File("postfix/main.cf", tuple(postfix / name for name in ("main.cf", *more))),
         File(
-            "amavis/amavisd.conf", (amavis / "amavisd.conf", *([amavis / "private.conf"] if private else []))
-        )
-    )
+            "amavis/amavisd.conf",
+            tuple(amavis / f"{name}.conf" for name in ("amavisd", *["private"] * private)),
+        ),
+    ]
     found += [
         File(name, (DEPLOY / name,))
         for name in (
             "postfix/master.cf", "postfix/bounce.cf", "postfix/srs_addresses", "postfix/dnsbl_except.cidr",
-            "postsrsd/postsrsd", "postsrsd/secret", "clamav/clamd.conf", "spamassassin/local.cf",
+            "postsrsd/postsrsd", "postsrsd/secret", "clamav/clamd.conf", "amavis/dkim.conf", "spamassassin/local.cf",
         )
     ]  # fmt: skip
     for directory, below, pattern in (

@@ -12,7 +12,7 @@ from accounts import access, audit, lifecycle
 from accounts.access import To
 from accounts.models import Audit, Mailbox, Role, SecondFactor, Trash
 from domains.lifecycle import save_alias
-from domains.models import Alias, Domain
+from domains.models import Alias, DkimKey, Domain
 from mailpanel.daemons import DaemonError
 from tests.people import CAST, PASSWORD, find
 
@@ -124,6 +124,17 @@ domains:domain_activity    a.example         | 302 404 200 200 200 | 302 405 405
 domains:domain_activity    b.example         | 302 404 404 404 200 | 302 405 405 405 405
 domains:domain_roles       a.example         | 302 404 200 200 200 | 302 405 405 405 405
 domains:domain_roles       b.example         | 302 404 404 404 200 | 302 405 405 405 405
+domains:dns                a.example         | 302 404 200 200 200 | 302 404 200 200 200
+domains:dns                b.example         | 302 404 404 404 200 | 302 404 404 404 200
+domains:key_new            a.example         | 302 404 403 200 200 | 302 404 403 200 200
+domains:key_new            b.example         | 302 404 404 404 200 | 302 404 404 404 200
+domains:key_sign           a.example,waits   | 302 404 403 200 200 | 302 404 403 200 200
+domains:key_sign           b.example,waits   | 302 404 404 404 200 | 302 404 404 404 200
+domains:key_sign           a.example,none    | 302 404 403 404 404 | 302 404 403 404 404
+domains:key_retire         a.example,signs   | 302 404 403 200 200 | 302 404 403 302 302
+domains:key_retire         b.example,signs   | 302 404 404 404 200 | 302 404 404 404 302
+domains:key_delete         a.example,waits   | 302 404 403 200 200 | 302 404 403 302 302
+domains:key_delete         b.example,waits   | 302 404 404 404 200 | 302 404 404 404 302
 domains:aliases            -                 | 302 403 200 200 200 | 302 405 405 405 405
 domains:alias              info@a.example    | 302 404 200 200 200 | 302 404 403 200 200
 domains:alias              secret@b.example  | 302 404 404 404 200 | 302 404 404 404 200
@@ -159,6 +170,8 @@ def test_every_route_is_in_the_matrix():
 @pytest.mark.parametrize(("route", "on", "method", "role", "status"), list(rows()))
 def test_role_matrix(world, as_, route, on, method, role, status):
     Alias.objects.create(source=ABOVE, destination="user1@a.example", domain_id="a.example")
+    if route.startswith(("domains:dns", "domains:key")):
+        keys(on.split(",")[0])
     if route == "accounts:trash_restore":
         on = str(deleted(on))
     client = as_(None if role == "anonymous" else role)
@@ -171,6 +184,13 @@ def test_role_matrix(world, as_, route, on, method, role, status):
     assert answer.status_code == status
     if status == 404:
         assert on.encode() not in answer.content
+
+
+def keys(domain):
+    for selector, state in (("signs", DkimKey.State.SIGNING), ("waits", DkimKey.State.WAITING)):
+        DkimKey.objects.create(
+            domain_id=domain, selector=selector, state=state, private_key="PEM", public_key="abc"
+        )
 
 
 def stop_halfway(client, who):

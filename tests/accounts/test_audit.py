@@ -26,7 +26,7 @@ from accounts.access import Rights
 from accounts.forms.audit import AuditForm
 from accounts.models import Audit, Mailbox, RecoveryCode, Role, SecondFactor, Trash
 from domains.lifecycle import Destination, change_domain, open_domain, save_alias
-from domains.models import Alias, Domain
+from domains.models import Alias, DkimKey, Domain
 from mailpanel.daemons import DaemonError
 from mailpanel.paging import newest
 from tests import people
@@ -532,6 +532,11 @@ def do_everything(as_):
     }
     post("domains:alias_new", "new.example", local="team", **row)
     post("domains:alias", "team@new.example", **row | {"to-0-comment": "changed"})
+    post("domains:key_new", "new.example", selector="k1")
+    private = [line for line in DkimKey.objects.get().private_key.splitlines() if len(line) == 64]
+    post("domains:key_sign", "new.example", "k1", anyway="on")
+    post("domains:key_retire", "new.example", "k1")
+    post("domains:key_delete", "new.example", "k1")
     post("accounts:role_give", "new@new.example", kind="helpdesk", domain="new.example")
     post("accounts:role_give", "new@new.example", kind="server")
     post("accounts:role_take", "new@new.example", "helpdesk", "new.example")
@@ -562,7 +567,7 @@ def do_everything(as_):
     client.post(
         reverse("accounts:password"), {"current": people.PASSWORD, "new": "twelve green glass bottles"}
     )
-    return [shown, NEW, people.PASSWORD, "twelve green glass bottles", *codes]
+    return [shown, NEW, people.PASSWORD, "twelve green glass bottles", *codes, *private]
 
 
 def use_second_factor(mailbox) -> list[str]:

@@ -6,6 +6,7 @@ Rows are written past the forms and the lifecycle functions: some of them are su
 import random
 import sqlite3
 import sys
+from base64 import b64encode
 from contextlib import closing, suppress
 from datetime import UTC, datetime, timedelta
 
@@ -22,7 +23,7 @@ from accounts import audit, lifecycle, search, usage  # noqa: E402
 from accounts.models import Audit, Mailbox, RecoveryCode, Role, Sender  # noqa: E402
 from domains import addresses  # noqa: E402
 from domains.lifecycle import Destination, open_domain, save_alias  # noqa: E402
-from domains.models import Alias, Domain  # noqa: E402
+from domains.models import Alias, DkimKey, Domain  # noqa: E402
 from mailpanel.daemons import DaemonError  # noqa: E402
 from mailpanel.daemons.text import Text  # noqa: E402
 from mailpanel.management.past import make_past  # noqa: E402
@@ -66,6 +67,7 @@ def full():
     _domains()
     _mailboxes()
     _aliases()
+    _keys()
     _use()
     people.recount()
     _second_factors()
@@ -291,6 +293,28 @@ def _aliases():
         ("help_a", "user1@a.example"),
     ):
         Sender.objects.create(mailbox=people.find(mailbox), address=address)
+
+
+def _keys():
+    now, state, seen = timezone.now(), DkimKey.State, DkimKey.Seen
+    for domain, selector, in_state, in_dns, days in (
+        ("a.example", "202501", state.RETIRED, seen.RIGHT, 3),
+        ("a.example", "202604", state.SIGNING, seen.RIGHT, 200),
+        ("a.example", "202611", state.WAITING, seen.MISSING, 1),
+        (IDN, "202611", state.SIGNING, seen.OTHER, 5),
+        (LONG, "s".ljust(60, "x"), state.WAITING, "", 0),
+        ("off.example", "202611", state.SIGNING, seen.UNKNOWN, 5),
+    ):
+        DkimKey.objects.create(
+            domain_id=domain,
+            selector=selector,
+            state=in_state,
+            seen=in_dns,
+            since=now - timedelta(days=days),
+            asked=now - timedelta(hours=1) if in_dns else None,
+            private_key="-",
+            public_key=b64encode(random.Random(selector).randbytes(294)).decode(),
+        )
 
 
 def _second_factors():

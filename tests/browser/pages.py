@@ -79,6 +79,10 @@ def _one_more(page: Page):
     send(page, "[value=add]")
 
 
+def _check_now(page: Page):
+    send(page, "main form:has([name=csrfmiddlewaretoken]) button:has-text('Check now')")
+
+
 def _typed(page: Page):
     page.get_by_label("Type one").check()
 
@@ -263,6 +267,20 @@ PAGES = [
     Shown("domains:domain_roles", "dadm_a", f"{A}roles/?person=nobody@a.example&kind=admin", "refused"),
     Shown("domains:domain_roles", "help_a", f"{A}roles/"),
     Shown("domains:domain_roles", "root1", f"/domains/{LONG}/roles/", "nobody"),
+    Shown("domains:dns", "dadm_a", f"{A}dns/"),
+    Shown("domains:dns", "help_a", f"{A}dns/"),
+    Shown("domains:dns", "dadm_a", f"{A}dns/", "asked", _check_now),
+    Shown("domains:dns", "dadm_a", "/domains/empty.example/dns/", "no key"),
+    Shown("domains:dns", "root1", f"/domains/{IDN}/dns/", "IDN"),
+    Shown("domains:dns", "root1", f"/domains/{LONG}/dns/", "long"),
+    Shown("domains:dns", "root1", "/domains/off.example/dns/", "switched off"),
+    Shown("domains:key_new", "dadm_a", "/domains/empty.example/dns/keys/new/"),
+    Shown("domains:key_new", "dadm_a", f"{A}dns/keys/new/", "refused", fill(selector="two words")),
+    Shown("domains:key_sign", "dadm_a", f"{A}dns/keys/202611/sign/"),
+    Shown("domains:key_sign", "dadm_a", f"{A}dns/keys/202611/sign/", "not in DNS", fill(reason="x")),
+    Shown("domains:key_retire", "dadm_a", f"{A}dns/keys/202604/retire/"),
+    Shown("domains:key_delete", "dadm_a", f"{A}dns/keys/202501/delete/"),
+    Shown("domains:key_delete", "dadm_a", f"{A}dns/keys/202604/delete/", "refused", fill(reason="x")),
     Shown("domains:alias_new", "dadm_a", f"{A}aliases/new/"),
     Shown("domains:alias_new", "dadm_a", f"{A}aliases/new/", "refused", fill(**{"to-0-address": "not an address"})),
     Shown("domains:alias_new", "dadm_a", f"{A}aliases/new/", "shadow", fill(local="user1", **{"to-0-address": "help@a.example"})),
