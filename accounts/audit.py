@@ -132,6 +132,14 @@ SENTENCES = {
     ("denied", "page"): gettext_lazy("{actor} was refused at {name}"),
     ("export", "log"): gettext_lazy("{actor} exported the audit log"),
     ("trial", "alert"): gettext_lazy("{actor} sent a test alert"),
+    ("hold", "message"): gettext_lazy("{actor} put the message {name} in the queue on hold"),
+    ("hold", "messages"): gettext_lazy("{actor} put {name} messages in the queue on hold"),
+    ("release", "message"): gettext_lazy("{actor} released the message {name} in the queue"),
+    ("release", "messages"): gettext_lazy("{actor} released {name} messages in the queue"),
+    ("retry", "message"): gettext_lazy("{actor} had the message {name} in the queue tried again"),
+    ("retry", "messages"): gettext_lazy("{actor} had {name} messages in the queue tried again"),
+    ("delete", "message"): gettext_lazy("{actor} deleted the message {name} from the queue"),
+    ("delete", "messages"): gettext_lazy("{actor} deleted {name} messages from the queue"),
 }
 
 

@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 from django.conf import settings
@@ -45,6 +46,10 @@ class Message:
     size: int
     sender: str
     recipients: tuple[tuple[str, str], ...]  # (address, why it waits)
+
+    @property
+    def since(self) -> datetime:
+        return datetime.fromtimestamp(min(self.arrival, 2**33), UTC)
 
     @property
     def reason(self) -> str:
@@ -162,14 +167,14 @@ def _asked(word: str, identities, watch: Watch) -> Iterator[int]:
         line.settimeout(watch.left)
         try:
             line.connect(str(_helper()))
+            line.sendall("\n".join((word, *identities)).encode())
+            line.shutdown(socket.SHUT_WR)
         except OSError:
             if word not in _DIRECTLY:
                 raise _no_helper() from None
             with _directly(word, identities) as process:
                 yield process.stdout.fileno()
             return
-        line.sendall("\n".join((word, *identities)).encode())
-        line.shutdown(socket.SHUT_WR)
         yield line.fileno()
 
 
