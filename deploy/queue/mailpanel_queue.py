@@ -79,7 +79,7 @@ class Request(socketserver.BaseRequestHandler):
             listed.write(b"".join(each + b"\n" for each in ids))
             for command in wanted:
                 listed.seek(0)
-                done = subprocess.run(  # noqa: S603  made of the words above
+                done = subprocess.run(
                     command,
                     env=ENVIRONMENT
                     | {name: value for name, value in os.environ.items() if name == "MAILPANEL_STACK"},

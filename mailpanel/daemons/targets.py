@@ -22,9 +22,15 @@ _STANDARD = {
     "managesieve": 4190,
 }  # fmt: skip
 # What else has a place: a unix socket, and the resolver, which is that of /etc/resolv.conf where none is set.
-NAMES = (*_STANDARD, "lmtp", "quota-status", "clamd", "resolver")
+NAMES = (*_STANDARD, "lmtp", "quota-status", "policy", "clamd", "resolver")
 TLS_AT_ONCE = ("smtps", "imaps", "pop3s")
-_UNITS = {"smtp": "postfix", "submission": "postfix", "smtps": "postfix", "clamd": "clamav-daemon"}
+_UNITS = {
+    "smtp": "postfix",
+    "submission": "postfix",
+    "smtps": "postfix",
+    "clamd": "clamav-daemon",
+    "policy": "mailpanel-policy",
+}
 
 
 @dataclass(frozen=True)
@@ -93,6 +99,7 @@ def _address(name: str):
         return {
             "lmtp": f"{place}/dovecot/run/lmtp-postfix",
             "quota-status": f"{place}/dovecot/run/quota-status",
+            "policy": f"{place}/policy/sending",
             "clamd": f"{place}/clamav/run/clamd.sock",
         }.get(name)
     if name == "smtp":
@@ -102,6 +109,7 @@ def _address(name: str):
     return {
         "lmtp": "/run/dovecot/lmtp-postfix",
         "quota-status": "/run/dovecot/quota-status",
+        "policy": "/run/mailpanel/sending",
         "clamd": "/run/clamav/clamd.sock",
     }.get(name)
 
