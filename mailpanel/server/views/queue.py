@@ -61,11 +61,9 @@ def do(request):
     """What the buttons say. Before anything is deleted, what that means."""
     access.server(request.user)
     action, listing = request.POST.get("do"), Listing(request.POST.dict())
-    if action not in ACTIONS:
-        raise Http404
     everything = bool(request.POST.get("all"))
     picked = [each for each in request.POST.getlist("pick") if ID.fullmatch(each)]
-    if not everything and not picked:
+    if action not in ACTIONS or not (everything or picked):
         messages.warning(request, _("No message is selected."))
         return redirect(_back(listing))
     try:
