@@ -7,7 +7,7 @@ import threading
 import time
 from pathlib import Path
 
-HOSTILE = "<img src=x onerror=alert(9359)>\u202e\x1b[31m"
+HOSTILE = "<img src=x onerror=alert(1)>\u202e\x1b[31m"
 SAYS = {"hold": "placed on hold", "release": "released from hold", "delete": "removed"}
 
 

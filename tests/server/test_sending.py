@@ -311,6 +311,11 @@ def test_a_limit_is_a_number(world, as_, hour):
         assert not SendLimit.objects.exists()
 
 
+def test_numbers_are_not_ignored_silently(world, as_):
+    answer = set_limit(as_("root1"), MAILBOX, which="inherit", per_hour="5", per_day="")
+    assert b"Choose a limit of its own for these numbers" in answer.content
+
+
 def test_two_at_once_do_not_overwrite_each_other(world, as_):
     client = as_("root1")
     page = client.get(MAILBOX).content.decode()

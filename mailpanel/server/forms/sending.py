@@ -37,6 +37,13 @@ class LimitForm(EditForm):
             "per_day": row.per_day if own else None,
         }
 
+    def clean(self):
+        data = super().clean()
+        typed = [name for name in ("per_hour", "per_day") if name in self.changed_data and data.get(name)]
+        if data.get("which") == self.INHERIT and typed:
+            self.add_error("which", _("Choose a limit of its own for these numbers, or leave them empty."))
+        return data
+
     @property
     def wanted(self) -> Limit | None:
         data = self.cleaned_data

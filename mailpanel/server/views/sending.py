@@ -1,6 +1,7 @@
 """Who sends how much, for whoever looks after the mailboxes, and how much each may."""
 
 from django.contrib import messages
+from django.contrib.humanize.templatetags.humanize import intcomma
 from django.core.exceptions import ValidationError
 from django.db.models import Q
 from django.shortcuts import redirect, render
@@ -89,14 +90,15 @@ def _limit(request, scope: str, about: tuple[str, str], inherited: str, *, ceili
 
 def words(limit: Limit) -> str:
     """“100 recipients an hour, 500 a day”."""
+    hour, day = (intcomma(most) for most in (limit.per_hour, limit.per_day))
     if limit.per_hour is None and limit.per_day is None:
         return _("unlimited")
     if limit.per_day is None:
-        return ngettext("%s recipient an hour", "%s recipients an hour", limit.per_hour) % limit.per_hour
+        return ngettext("%s recipient an hour", "%s recipients an hour", limit.per_hour) % hour
     if limit.per_hour is None:
-        return ngettext("%s recipient a day", "%s recipients a day", limit.per_day) % limit.per_day
+        return ngettext("%s recipient a day", "%s recipients a day", limit.per_day) % day
     return ngettext(
         "%(hour)s recipient an hour, %(day)s a day",
         "%(hour)s recipients an hour, %(day)s a day",
         limit.per_hour,
-    ) % {"hour": limit.per_hour, "day": limit.per_day}
+    ) % {"hour": hour, "day": day}
