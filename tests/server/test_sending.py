@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from django.core.exceptions import ValidationError
+from django.core.management import CommandError, call_command
 from django.db import connection
 from django.urls import reverse
 from django.utils import timezone
@@ -330,6 +331,31 @@ def test_a_ceiling_holds_whoever_calls(world):
     with pytest.raises(ValidationError) as refused:
         sending.set_limit(USER, Limit(None, 5), by=BY, ceiling=Limit(10, 30))
     assert set(refused.value.error_dict) == {"per_hour"}
+
+
+def test_by_command(world, capsys):
+    def run(*arguments):
+        call_command("sending", *arguments)
+        return capsys.readouterr().out
+
+    assert "may send to 5 recipients in an hour and 30 within a day" in run("limit", USER, "--per-hour", "5")
+    assert sending.limit_of(USER) == Limit(5, 30)
+    run("limit", "@a.example", "--per-hour", "unlimited", "--per-day", "70")
+    assert sending.limit_of("user2@a.example") == Limit(None, 70)
+    run("limit", USER, "--inherit")
+    assert sending.limit_of(USER) == Limit(None, 70)
+    sent(USER, 7, refused=2)
+    sending.refresh()
+    assert USER in run("list")
+    assert "7 within a day; 2 were refused" in run("show", USER)
+    for wrong in (
+        ["limit", USER],
+        ["limit", USER, "--per-hour", "many"],
+        ["limit", "nobody@a.example", "--inherit"],
+    ):
+        with pytest.raises(CommandError):
+            run(*wrong)
+    assert Audit.objects.count() == 3
 
 
 def test_an_address_made_anew_inherits_nothing(world):
