@@ -18,6 +18,7 @@ from accounts import trash
 from accounts.models import SERVER, Audit, Mailbox, Role, Trash
 from domains import addresses
 from domains.models import Alias, Domain
+from mailpanel.server.models import SendShare
 
 
 class To(Enum):
@@ -133,6 +134,11 @@ def mailboxes(actor: Mailbox) -> QuerySet[Mailbox]:
 
 def aliases(actor: Mailbox) -> QuerySet[Alias]:
     return Alias.objects.filter(rights(actor).within("domain_id"))
+
+
+def senders(actor: Mailbox) -> QuerySet[SendShare]:
+    """How much the mailboxes that the actor may see have sent."""
+    return SendShare.objects.filter(rights(actor).within("domain"))
 
 
 def sees(actor: Mailbox, domain: str) -> bool:

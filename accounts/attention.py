@@ -37,7 +37,7 @@ class Concern:
 
 def concerns(actor: Mailbox) -> list[Concern]:
     """One statement for each kind of concern, and one or two more for those that there are."""
-    found = [_down, _full, _paused, _lost, _no_room, _unsigned, _ending, _unused]
+    found = [_down, _sending, _full, _paused, _lost, _no_room, _unsigned, _ending, _unused]
     return [concern for look in found if (concern := look(actor))]
 
 
@@ -63,6 +63,25 @@ def _down(actor: Mailbox) -> Concern | None:
         str(first.detail),
         reverse("server:status"),
         _("Show cause and cure"),
+    )
+
+
+def _sending(actor: Mailbox) -> Concern | None:
+    """Who was stopped at the limit within a day. Forbidden to sign in, a mailbox needs nobody any more."""
+    stopped = access.senders(actor).filter(refused__gt=0).values("mailbox")
+    rows = access.mailboxes(actor).filter(email__in=stopped, enabled=True, can_login=True)
+    number, said = _count(rows)
+    words = ngettext(
+        "%(number)s mailbox was stopped at its sending limit",
+        "%(number)s mailboxes were stopped at their sending limits",
+        number,
+    )
+    return number and Concern(
+        "bad",
+        words % {"number": said},
+        _("A stolen password sends like this. Ask the owner, or forbid the sign-in at once."),
+        reverse("server:sending") + "?show=refused",
+        _("Show who"),
     )
 
 

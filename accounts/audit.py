@@ -17,6 +17,7 @@ from accounts.models import Audit, Mailbox, role_words
 from domains import addresses, quota
 from domains.models import AddressField, Domain, LimitField, SizeField
 from mailpanel import paging
+from mailpanel.server.models import SendLimit
 
 
 class By(NamedTuple):
@@ -131,11 +132,21 @@ SENTENCES = {
     ("purge", "alias"): gettext_lazy("{actor} ended the alias {name} for good"),
     ("grant", "role"): gettext_lazy("{actor} gave a role to {name}"),
     ("revoke", "role"): gettext_lazy("{actor} took a role from {name}"),
+    ("send_limit", "domain"): gettext_lazy("{actor} changed how much the mailboxes of {name} may send"),
+    ("send_limit", "mailbox"): gettext_lazy("{actor} changed how much {name} may send"),
     ("export", "domain"): gettext_lazy("{actor} exported the mailboxes of {name}"),
     ("export", "mailbox"): gettext_lazy("{actor} exported a list of mailboxes"),
     ("denied", "page"): gettext_lazy("{actor} was refused at {name}"),
     ("export", "log"): gettext_lazy("{actor} exported the audit log"),
     ("trial", "alert"): gettext_lazy("{actor} sent a test alert"),
+    ("hold", "message"): gettext_lazy("{actor} put the message {name} in the queue on hold"),
+    ("hold", "messages"): gettext_lazy("{actor} put {name} messages in the queue on hold"),
+    ("release", "message"): gettext_lazy("{actor} released the message {name} in the queue"),
+    ("release", "messages"): gettext_lazy("{actor} released {name} messages in the queue"),
+    ("retry", "message"): gettext_lazy("{actor} had the message {name} in the queue tried again"),
+    ("retry", "messages"): gettext_lazy("{actor} had {name} messages in the queue tried again"),
+    ("delete", "message"): gettext_lazy("{actor} deleted the message {name} from the queue"),
+    ("delete", "messages"): gettext_lazy("{actor} deleted {name} messages from the queue"),
 }
 
 
@@ -200,9 +211,8 @@ def changes(entry: Audit) -> list[Change]:
             for told in (entry.before, entry.after)
         )
     )
-    fields = {
-        field.column: field for field in (Domain if entry.kind == "domain" else Mailbox)._meta.concrete_fields
-    }
+    kinds = (SendLimit, Domain if entry.kind == "domain" else Mailbox)
+    fields = {field.column: field for model in kinds for field in model._meta.concrete_fields}
 
     def change(key: str) -> Change:
         field = fields.get(key)

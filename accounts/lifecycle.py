@@ -18,6 +18,7 @@ from accounts.models import AppPassword, Mailbox, RecoveryCode, Role, SecondFact
 from domains.models import VIRTUAL, Alias, Domain
 from mailpanel.daemons import dovecot
 from mailpanel.deadlocks import retried_on_deadlock
+from mailpanel.server.models import Sending, SendLimit, SendShare
 
 AS_WELL, INSTEAD = "as_well", "instead"
 
@@ -181,6 +182,8 @@ def close_domain(
         trash.move(domain.aliases.all(), name="source", domain="domain", **within)
         trash.move(domain.roles.all(), name="kind", domain="domain", **within)
         trash.move(domain.dkim_keys.all(), name="selector", domain="domain", **within)
+        limit = SendLimit.objects.filter(scope=f"@{domain.name}")
+        trash.move(limit, name="scope", domain="''", **within)
         trash.move(Domain.objects.filter(pk=domain.pk), name="domain", domain="domain", **within)
         audit.record(by, "delete", "domain", domain.name, domain=domain.name, before=before, reason=reason)
     dovecot.forget_domain(domain.name, emails)
@@ -214,6 +217,9 @@ def trash_mailboxes(rows: QuerySet, *, by: audit.By, deletion: uuid.UUID) -> Non
     trash.move(RecoveryCode.objects.filter(mailbox__in=ids), name="''", domain="''", **within)
     for senders in (Q(mailbox__in=ids), Q(address__in=rows.values("email"))):
         trash.move(Sender.objects.filter(senders), name="address", domain="''", **within)
+    trash.move(SendLimit.objects.filter(scope__in=rows.values("email")), name="scope", domain="''", **within)
+    for counted in (Sending, SendShare):
+        counted.objects.filter(mailbox__in=rows.values("email")).delete()
     trash.move(Role.objects.filter(mailbox__in=ids), name="kind", domain="COALESCE(domain, '')", **within)
     trash.move(rows, name="email", domain="domain", **within)
 

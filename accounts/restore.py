@@ -14,6 +14,7 @@ from accounts.models import AppPassword, Mailbox, RecoveryCode, Role, SecondFact
 from domains import addresses, routing
 from domains.models import Alias, DkimKey, Domain
 from mailpanel.deadlocks import retried_on_deadlock
+from mailpanel.server.models import SendLimit
 
 
 @retried_on_deadlock
@@ -36,7 +37,7 @@ def bring_back(
         _bring_back_mailboxes(_of(rows, Mailbox), emails)
         left = _bring_back_aliases(_of(rows, Alias), told)
         left += _bring_back_senders(rows, told)
-        for model in (AppPassword, SecondFactor, RecoveryCode):
+        for model in (AppPassword, SecondFactor, RecoveryCode, SendLimit):
             trash.put_back(model, _of(rows, model))
         domains = Domain.objects.values("name")
         trash.put_back(Role, _of(rows, Role).filter(Q(domain="") | Q(domain__in=domains)))

@@ -139,6 +139,12 @@ def quota_bar(used, limit):
     }
 
 
+@register.inclusion_tag("count.html")
+def count_bar(used, limit, words: str = ""):
+    """The same of a number of things; `words` say which."""
+    return quota_bar(used, limit) | {"words": words}
+
+
 @register.inclusion_tag("pool.html")
 def pool_bar(domain):
     """What the mailboxes of a domain hold, of what they were promised, of its pool: used before promised in one bar."""

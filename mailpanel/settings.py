@@ -100,6 +100,15 @@ def _addresses(listed: list[str]) -> list[str]:
     return addresses
 
 
+def _limit(text: str) -> int | None:
+    """None is unlimited."""
+    if text and not re.fullmatch(r"[0-9]{1,9}", text):
+        raise ValueError(
+            f"MAILPANEL_SEND_PER_HOUR and MAILPANEL_SEND_PER_DAY are numbers, and “{text}” is none"
+        )
+    return int(text or 0) or None
+
+
 def _mail_host(url: str) -> str:
     parts = urlsplit(url)
     if url and (
@@ -255,6 +264,10 @@ try:
     MAILPANEL_SECOND_FACTOR_DEVICE_DAYS = env.int(
         "MAILPANEL_SECOND_FACTOR_DEVICE_DAYS", 30, validate=validate.Range(0, 365)
     )
+
+    # To how many recipients a mailbox may send that has no limit of its own, nor its domain; 0 or empty is unlimited.
+    MAILPANEL_SEND_PER_HOUR = _limit(env.str("MAILPANEL_SEND_PER_HOUR", "200"))
+    MAILPANEL_SEND_PER_DAY = _limit(env.str("MAILPANEL_SEND_PER_DAY", "1000"))
 
     # How long what was deleted can be brought back.
     MAILPANEL_TRASH_DAYS = env.int("MAILPANEL_TRASH_DAYS", 30, validate=validate.Range(1, 3650))

@@ -24,12 +24,12 @@ _STANDARD = {
 # Amavis' doors for the panel: by its name in the private copy's ports, and this machine's own one.
 _FILTER = {"amavis": ("amavis_probe", 10027), "amavis-release": ("amavis_release", 9998)}
 # What else has a place: a unix socket, and the resolver, which is that of /etc/resolv.conf where none is set.
-NAMES = (*_STANDARD, *_FILTER, "lmtp", "quota-status", "clamd", "resolver")
+NAMES = (*_STANDARD, *_FILTER, "lmtp", "quota-status", "policy", "clamd", "resolver")
 TLS_AT_ONCE = ("smtps", "imaps", "pop3s")
 _UNITS = {
     "smtp": "postfix", "submission": "postfix", "smtps": "postfix", "clamd": "clamav-daemon", "amavis": "amavis",
     "amavis-release": "amavis",
-    "srs_forward": "postsrsd", "srs_reverse": "postsrsd",
+    "srs_forward": "postsrsd", "srs_reverse": "postsrsd", "policy": "mailpanel-policy",
 }  # fmt: skip
 
 
@@ -101,6 +101,7 @@ def _address(name: str):
         return {
             "lmtp": f"{place}/dovecot/run/lmtp-postfix",
             "quota-status": f"{place}/dovecot/run/quota-status",
+            "policy": f"{place}/policy/sending",
             "clamd": f"{place}/clamav/run/clamd.sock",
         }.get(name)
     if name == "smtp":
@@ -112,6 +113,7 @@ def _address(name: str):
     return {
         "lmtp": "/run/dovecot/lmtp-postfix",
         "quota-status": "/run/dovecot/quota-status",
+        "policy": "/run/mailpanel/sending",
         "clamd": "/run/clamav/clamd.sock",
     }.get(name)
 

@@ -1,7 +1,7 @@
 from django.urls import path
 
 from mailpanel.server import monitoring
-from mailpanel.server.views import status
+from mailpanel.server.views import queue, sending, status
 
 app_name = "server"
 urlpatterns = [
@@ -13,4 +13,10 @@ urlpatterns = [
     path("status/alerts/", status.alert_list, name="alerts"),
     path("status/alerts/trial/", status.alert_trial, name="alert_trial"),
     path("status/<slug:key>/", status.probe, name="probe"),
+    path("sending/", sending.senders, name="sending"),
+    path("mailboxes/<str:email>/sending/", sending.mailbox_limit, name="mailbox_limit"),
+    path("domains/<str:name>/sending/", sending.domain_limit, name="domain_limit"),
+    path("queue/", queue.waiting, name="queue"),
+    path("queue/do/", queue.do, name="queue_do"),
+    path("queue/<str:identity>/", queue.message, name="queue_message"),
 ]

@@ -83,7 +83,7 @@ def info(place: Place) -> dict:
 
 
 def all_daemons(place: Place) -> list[Daemon]:
-    """With the panel and its `manage.py collect`, which `manage.py stack run` starts beside them."""
+    """With the panel, its `manage.py collect` and `manage.py policy`, which `manage.py stack run` starts beside them."""
     return [*daemons(place), *of_panel(place)]
 
 
@@ -91,7 +91,8 @@ def of_panel(place: Place) -> list[Daemon]:
     def daemon(name, ports):
         return Daemon(name, "", (), ports, place.log / f"{name}.log", str(place.directory / name))
 
-    return [daemon("collect", ()), daemon("panel", ("panel",))]
+    mail = [daemon("policy", ())] if place.policy.exists() else []  # there is none without the mail daemons
+    return [daemon("collect", ()), *mail, daemon("panel", ("panel",))]
 
 
 def make_ready(place: Place) -> None:

@@ -38,6 +38,8 @@ class Place:
         self.dovecot = directory / "dovecot"
         self.clamav = directory / "clamav"
         self.amavis = directory / "amavis"
+        self.queue = directory / "queue"
+        self.policy = directory / "policy"
         self.ports = directory / "ports.json"
 
     def prepare(self) -> None:
@@ -60,6 +62,10 @@ class Place:
             (self.dovecot / "run", "root", "root", 0o755),
             (self.dovecot / "state", "root", "root", 0o755),
             (self.clamav, "root", "root", 0o755),
+            # the helper's socket, which is the panel's
+            (self.queue, "root", "root", 0o755),
+            # the panel's own socket, for Postfix by their common group
+            (self.policy, owner.pw_name, "postfix", 0o2750),
             (self.clamav / "database", "root", "root", 0o755),
             # as Debian has it: everybody may have things scanned
             (self.clamav / "run", "clamav", "clamav", 0o755),

@@ -104,6 +104,16 @@ server:alerts              -                 | 302 403 403 403 200 | 302 405 405
 server:alert_trial         -                 | 302 405 405 405 405 | 302 403 403 403 302
 server:probe               imap              | 302 403 403 403 200 | 302 405 405 405 405
 server:probe               no-such-probe     | 302 403 403 403 404 | 302 405 405 405 405
+server:queue               -                 | 302 403 403 403 200 | 302 405 405 405 405
+server:queue_do            -                 | 302 405 405 405 405 | 302 403 403 403 302
+server:queue_message       4jcCW71dnYzJDhF   | 302 403 403 403 200 | 302 405 405 405 405
+server:queue_message       --help            | 302 403 403 403 404 | 302 405 405 405 405
+server:sending             -                 | 302 403 200 200 200 | 302 405 405 405 405
+server:mailbox_limit       user2@a.example   | 302 404 403 200 200 | 302 404 403 200 200
+server:mailbox_limit       user1@b.example   | 302 404 404 404 200 | 302 404 404 404 200
+server:mailbox_limit       chief@a.example   | 302 404 403 403 200 | 302 404 403 403 200
+server:domain_limit        a.example         | 302 404 403 403 200 | 302 404 403 403 200
+server:domain_limit        b.example         | 302 404 404 404 200 | 302 404 404 404 200
 domains:domains            -                 | 302 403 200 200 200 | 302 405 405 405 405
 domains:domain_new         -                 | 302 403 403 403 200 | 302 403 403 403 200
 domains:domain             a.example         | 302 404 200 200 200 | 302 405 405 405 405

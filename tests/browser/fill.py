@@ -27,12 +27,14 @@ from domains.models import Alias, DkimKey, Domain  # noqa: E402
 from mailpanel.daemons import DaemonError  # noqa: E402
 from mailpanel.daemons.text import Text  # noqa: E402
 from mailpanel.management.past import make_past  # noqa: E402
-from mailpanel.server.models import Alert, Incident, Standing  # noqa: E402
+from mailpanel.server import sending  # noqa: E402
+from mailpanel.server.models import Alert, Incident, Sending, SendLimit, Standing  # noqa: E402
 from mailpanel.sqlite.base import dovecot_file  # noqa: E402
 from tests import people  # noqa: E402
 from tests.authenticator import give  # noqa: E402
 
 GB = 2**30
+LOCAL = "a-name-of-sixty-four-letters-".ljust(64, "z")
 IDN = addresses.parse_domain("bücher-und-mehr.example")
 RIGHT_TO_LEFT = addresses.parse_domain("بريد.example")
 LONG = f"{'a-very-long-name-of-a-school-'.ljust(63, 'x')}.{'in-a-small-town'.ljust(50, 'y')}.example"
@@ -71,6 +73,7 @@ def full():
     _use()
     people.recount()
     _second_factors()
+    _sending()
     usage.refresh()
     search.rebuild()
     _trash()
@@ -334,6 +337,25 @@ def _second_factors():
         username="lost@a.example", ip_address="203.0.113.40", failures_since_start=10, user_agent="x"
     )
     AccessAttempt.objects.update(attempt_time=timezone.now() + timedelta(hours=3))
+    people.recount()
+
+
+def _sending():
+    """Who has sent within a day: hardly anything, near the limit, at it; and without one."""
+    hour = sending.hour_of(timezone.now())
+    people_who_send = {
+        "stolen": (200, 800, 14_210), "user1": (164, 300, 0), "near": (20, 830, 0), "newsletter": (4_000, 9_000, 0),
+        "user2": (3, 9, 0), LOCAL: (0, 1, 0),
+    }  # fmt: skip
+    Mailbox.objects.bulk_create(
+        Mailbox(email=f"{name}@a.example", domain_id="a.example", name="Ada Berg", password=people.hashed())
+        for name in ("stolen", "near", "newsletter")
+    )
+    SendLimit.objects.create(scope="newsletter@a.example", per_hour=None, per_day=50_000)
+    for name, (now, earlier, refused) in people_who_send.items():
+        Sending.objects.create(mailbox=f"{name}@a.example", hour=hour, recipients=now, refused=refused)
+        Sending.objects.create(mailbox=f"{name}@a.example", hour=hour - 4, recipients=earlier)
+    sending.refresh()
     people.recount()
 
 

@@ -8,6 +8,7 @@ from playwright.sync_api import Page
 
 from tests import authenticator, people
 from tests.browser.fill import IDN, LONG, RIGHT_TO_LEFT
+from tests.waiting import message
 
 
 class Shown(NamedTuple):
@@ -126,6 +127,7 @@ def _bulk(do: str, all_of_them: bool = False) -> Callable[[Page], None]:
 
 LOCAL = "a-name-of-sixty-four-letters-".ljust(64, "z")
 A = "/domains/a.example/"
+HELD = message(900)["queue_id"]
 
 PAGES = [
     Shown("accounts:sign_in", None, "/sign-in/"),
@@ -225,6 +227,24 @@ PAGES = [
     Shown("server:incidents", "root1", "/status/incidents/"),
     Shown("server:incidents", "root1", "/status/incidents/?probe=clamav", "of one probe"),
     Shown("server:incidents", "postmaster@example.test", "/status/incidents/", empty=True),
+    Shown("server:queue", "root1", "/queue/"),
+    Shown("server:queue", "root1", "/queue/?show=hold", "strangers' words"),
+    Shown("server:queue", "root1", "/queue/?domain=far-away.example&q=timed", "filtered"),
+    Shown("server:queue", "root1", "/queue/?q=nobody-of-this-name", "nothing found"),
+    Shown("server:queue", "postmaster@example.test", "/queue/", empty=True),
+    Shown("server:queue_message", "root1", f"/queue/{HELD}/"),
+    Shown("server:queue", "root1", "/queue/", "delete one", _bulk("delete")),
+    Shown("server:queue", "root1", "/queue/?show=deferred", "delete all", _bulk("delete", all_of_them=True)),
+    Shown("server:queue", "root1", "/queue/", "held", _bulk("hold")),
+    Shown("server:sending", "root1", "/sending/"),
+    Shown("server:sending", "help_a", "/sending/?show=refused", "refused"),
+    Shown("server:sending", "postmaster@example.test", "/sending/", empty=True),
+    Shown("server:sending", "postmaster@example.test", "/sending/?show=refused", "nobody", empty=True),
+    Shown("server:mailbox_limit", "dadm_a", "/mailboxes/stolen@a.example/sending/"),
+    Shown("server:mailbox_limit", "dadm_a", "/mailboxes/user2@a.example/sending/", "refused", fill(per_hour="many")),
+    Shown("server:mailbox_limit", "root1", "/mailboxes/newsletter@a.example/sending/", "of its own"),
+    Shown("server:domain_limit", "root1", f"{A}sending/"),
+    Shown("accounts:mailbox", "dadm_a", "/mailboxes/stolen@a.example/", "stopped"),
     Shown("server:alerts", "root1", "/status/alerts/"),
     Shown("server:alerts", "postmaster@example.test", "/status/alerts/", empty=True),
     Shown("domains:domains", "dadm_a", "/domains/"),

@@ -6,6 +6,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.fill import HOSTILE, hostile
+from tests.browser.pages import HELD
 from tests.browser.server import Panel
 
 TEXTS = [*hostile(), HOSTILE[1] * 150]  # the last one: 5,000 characters and more
@@ -51,6 +52,7 @@ def test_in_the_database(visit, besieged, number):
         f"/mailboxes/person@{domain}/roles/",
     ]
     paths += ["/status/", "/status/imap/", "/status/smtp/", "/status/incidents/", "/status/alerts/"]
+    paths += ["/queue/", "/queue/?show=hold", f"/queue/{HELD}/", "/sending/"]
     paths += ["/domains/", "/mailboxes/", "/aliases/", "/roles/", "/log/", f"/log/?domain={domain}"]
     for path in paths:
         assert page.goto(path).status == 200, path
@@ -117,6 +119,11 @@ def test_in_addresses_of_pages(visit, besieged, number):
         f"/mailboxes/{text}/": 404,
         f"/domains/{text}/": 404,
         f"/aliases/{text}/": 404,
+        f"/queue/?q={short}&sender={short}&domain={short}&reason={short}&show={short}&after={short}": 200,
+        f"/queue/{text}/": 404,
+        f"/sending/?after={text}&show={short}": 200,
+        f"/mailboxes/{text}/sending/": 404,
+        f"/domains/{text}/sending/": 404,
         f"/{text}": 404,
     }.items():
         assert page.goto(path).status == status, path

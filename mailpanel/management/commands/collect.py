@@ -18,7 +18,7 @@ from django.utils import timezone
 
 from accounts import audit, trash, usage
 from mailpanel.daemons import DaemonError
-from mailpanel.server import tables
+from mailpanel.server import sending, tables
 from mailpanel.server.rounds import Collector
 
 log = logging.getLogger(__name__)
@@ -33,6 +33,11 @@ def mailbox_usage(minute: int | None) -> None:
     tenth = None if minute is None else minute % 10
     usage.refresh(tenth)
     usage.refresh_domains(tenth)
+
+
+def sending_shares(minute: int | None) -> None:
+    """Who is near or over the limit of what a mailbox may send."""
+    sending.refresh()
 
 
 def purge(minute: int | None) -> None:
@@ -53,9 +58,10 @@ def trim(minute: int | None) -> None:
     tables.trim()
     if minute is None or minute % 60 == 30:
         usage.trim_sign_ins()
+        sending.trim()
 
 
-JOBS: tuple[Callable[[int | None], None], ...] = (mailbox_usage, purge, trim)
+JOBS: tuple[Callable[[int | None], None], ...] = (mailbox_usage, sending_shares, purge, trim)
 
 
 class Command(BaseCommand):
