@@ -216,6 +216,8 @@ try:
     )
 
     # How long what was deleted can be brought back.
+    # How long Amavis' quarantine is kept.
+    MAILPANEL_QUARANTINE_DAYS = env.int("MAILPANEL_QUARANTINE_DAYS", 30, validate=validate.Range(1, 365))
     MAILPANEL_TRASH_DAYS = env.int("MAILPANEL_TRASH_DAYS", 30, validate=validate.Range(1, 3650))
     MAILPANEL_TIME_ZONE = env.str("MAILPANEL_TIME_ZONE", "UTC")
     DEBUG = env.bool("MAILPANEL_DEBUG", False)

@@ -22,9 +22,15 @@ _STANDARD = {
     "managesieve": 4190,
 }  # fmt: skip
 # What else has a place: a unix socket, and the resolver, which is that of /etc/resolv.conf where none is set.
-NAMES = (*_STANDARD, "lmtp", "quota-status", "clamd", "resolver")
+NAMES = (*_STANDARD, "lmtp", "quota-status", "clamd", "amavis-release", "resolver")
 TLS_AT_ONCE = ("smtps", "imaps", "pop3s")
-_UNITS = {"smtp": "postfix", "submission": "postfix", "smtps": "postfix", "clamd": "clamav-daemon"}
+_UNITS = {
+    "smtp": "postfix",
+    "submission": "postfix",
+    "smtps": "postfix",
+    "clamd": "clamav-daemon",
+    "amavis-release": "amavis",
+}
 
 
 @dataclass(frozen=True)
@@ -94,6 +100,7 @@ def _address(name: str):
             "lmtp": f"{place}/dovecot/run/lmtp-postfix",
             "quota-status": f"{place}/dovecot/run/quota-status",
             "clamd": f"{place}/clamav/run/clamd.sock",
+            "amavis-release": ("127.0.0.1", settings.MAILPANEL_PORTS.get("amavis_release", 9998)),
         }.get(name)
     if name == "smtp":
         return (_outward(), _STANDARD[name])

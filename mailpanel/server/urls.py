@@ -1,7 +1,7 @@
 from django.urls import path
 
 from mailpanel.server import monitoring
-from mailpanel.server.views import status
+from mailpanel.server.views import filter, quarantine, status
 
 app_name = "server"
 urlpatterns = [
@@ -12,5 +12,9 @@ urlpatterns = [
     path("status/incidents/", status.incidents, name="incidents"),
     path("status/alerts/", status.alert_list, name="alerts"),
     path("status/alerts/trial/", status.alert_trial, name="alert_trial"),
+    path("filter/", filter.server_filter, name="filter"),
+    path("quarantine/", quarantine.held, name="quarantine"),
+    path("quarantine/act/", quarantine.held_act, name="quarantine_act"),
+    path("quarantine/<str:slip>/", quarantine.held_message, name="quarantine_message"),
     path("status/<slug:key>/", status.probe, name="probe"),
 ]
