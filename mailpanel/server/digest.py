@@ -7,9 +7,11 @@ one tells.
 
 import hashlib
 import logging
+import re
 from datetime import date, datetime, timedelta
 from email.message import EmailMessage
 from email.utils import format_datetime, localtime
+from typing import NamedTuple
 
 from django.conf import settings
 from django.template.loader import render_to_string
@@ -23,6 +25,7 @@ from mailpanel.daemons.probing import Watch
 from mailpanel.server import policies, quarantine
 from mailpanel.server.models import DigestSent, FilterPolicy
 from mailpanel.server.models.filter import SERVER
+from mailpanel.server.models.quarantine import VIRUS
 from mailpanel.server.quarantine import Held
 
 HOUR = 6  # of the morning, in the panel's time zone
@@ -124,7 +127,7 @@ def compose(box: Mailbox, found: list[Held], today: date, *, more: bool = False)
         ) % {"number": f"{number}+" if more else number, "day": date_format(today, "SHORT_DATE_FORMAT")}
         context = {
             "mailbox": box,
-            "found": found,
+            "found": [_told(one) for one in found],
             "more": more,
             "url": f"{settings.MAILPANEL_URL}/quarantine/",
             "filter_url": f"{settings.MAILPANEL_URL}/filter/own/",
@@ -142,6 +145,25 @@ def compose(box: Mailbox, found: list[Held], today: date, *, more: bool = False)
         page = render_to_string("server/digest.html", context)
         message.add_alternative(page, subtype="html", cte="quoted-printable")
     return message
+
+
+class Told(NamedTuple):
+    """A message as the mail tells it: nothing that a mail program would make a link of."""
+
+    at: datetime
+    score: float | None
+    kind: str
+    author: str
+    subject: str
+
+
+def _told(one: Held) -> Told:
+    kind = VIRUS if one.is_virus else one.row.kind
+    return Told(one.at, one.score, kind, _unlinked(one.author or one.sender), _unlinked(one.subject))
+
+
+def _unlinked(text: str) -> str:
+    return re.sub(r"(?i)\bwww\.", "www[.]", text.replace("://", "[:]//"))[:120]
 
 
 def _number(email: str, day: date) -> str:

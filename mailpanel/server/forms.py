@@ -103,6 +103,8 @@ class PolicyForm(EditForm):
         self.fields["files"].choices = self._choices(
             "banned_rulenames", [(NONE, _("None")), (OWN, _("These:"))]
         )
+        for name in self.fields.keys() - {"mark", "sets"}:
+            self.fields[name].required = self.scope == SERVER
         self.fields["digest"].choices = self._choices("digest", [("1", _("Yes")), ("0", _("No"))])
 
     def _fields(self, row: FilterPolicy, may_skip_virus_checks: bool) -> dict:
@@ -113,13 +115,13 @@ class PolicyForm(EditForm):
                 numbers = sorted({float(one) for one in levels} | ({now} if now is not None else set()))
                 choices = self._choices(column, [(str(one), words(column, one)) for one in numbers])
                 fields[column] = forms.TypedChoiceField(
-                    label=LABELS[column], choices=choices, coerce=float, empty_value=None, required=False
+                    label=LABELS[column], choices=choices, coerce=float, empty_value=None
                 )
         for column in ("bypass_spam_checks", "bypass_virus_checks", "bypass_banned_checks"):
             if column != "bypass_virus_checks" or may_skip_virus_checks:
                 choices = self._choices(column, [("N", _("Yes")), ("Y", _("No"))])
                 fields[column] = forms.TypedChoiceField(
-                    label=LABELS[column], choices=choices, empty_value=None, required=False
+                    label=LABELS[column], choices=choices, empty_value=None
                 )
         return fields
 
