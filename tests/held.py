@@ -23,9 +23,10 @@ def hold(
     text: bytes = b"",
     passed: tuple[str, ...] = (),
     domains: bool = True,
+    mail_id: str = "",
 ) -> list[str]:
     """One message for these recipients; their slips. It was let through to those who are `passed`."""
-    mail_id, when = f"hold-{next(_numbers):06}", int(time.time() - ago)
+    mail_id, when = mail_id or f"hold-{next(_numbers):06}", int(time.time() - ago)
     author = f"Some Body <{sender}>"
     text = (
         text

@@ -4,6 +4,8 @@ import re
 from contextlib import contextmanager
 from urllib.parse import unquote
 
+from django.test import override_settings
+
 from tests.daemons.fakes import Fake
 
 
@@ -35,8 +37,8 @@ class Amavis:
 
 
 @contextmanager
-def listening(settings):
+def listening():
     amavis = Amavis()
     with Fake(lambda it: amavis.serve(it)) as fake:
-        settings.MAILPANEL_PROBE_TARGETS = {"amavis-release": fake.place}
-        yield amavis
+        with override_settings(MAILPANEL_PROBE_TARGETS={"amavis-release": fake.place}):
+            yield amavis

@@ -49,8 +49,8 @@ def send(now: datetime | None = None) -> int:
     sent, failures, after, complete = 0, 0, "", True
     while boxes := list(_portion(after)):
         after = boxes[-1].email
-        for box, found in _with_news(boxes, today, now):
-            if failures == FAILURES or not _claim(box.email, today):
+        for box, found, since in _with_news(boxes, today, now):
+            if failures == FAILURES or not _claim(box.email, today, since):
                 continue
             if _sent(box, found, today):
                 sent, failures = sent + 1, 0
@@ -70,18 +70,16 @@ def _portion(after: str):
 
 
 def _with_news(boxes: list[Mailbox], today: date, now: datetime):
-    """Those that want a mail, have not had it today and have something new, with what it is."""
+    """Those that want a mail, have not had it today and have something new, with what it is, and since when."""
     wanting = _wanting(boxes)
     sent = DigestSent.objects.in_bulk([box.email for box in wanting])
     due = [box for box in wanting if box.email not in sent or sent[box.email].day < today]
-    yesterday = int((now - timedelta(days=1)).timestamp())
-    since = {box.pk: sent[box.email].told + 1 if _was_told(sent, box) else yesterday for box in due}
+    first, oldest = ((now - timedelta(days=days)).timestamp() for days in (1, 7))
+    since = {
+        box.pk: int(max(sent[box.email].told + 1, oldest) if box.email in sent else first) for box in due
+    }
     found = quarantine.waiting(due, since, TOLD + 1)
-    return [(box, rows) for box in due if (rows := found.get(box.pk))]
-
-
-def _was_told(sent: dict[str, DigestSent], box: Mailbox) -> bool:
-    return box.email in sent and sent[box.email].told > 0
+    return [(box, rows, since[box.pk]) for box in due if (rows := found.get(box.pk))]
 
 
 def _wanting(boxes: list[Mailbox]) -> list[Mailbox]:
@@ -92,9 +90,9 @@ def _wanting(boxes: list[Mailbox]) -> list[Mailbox]:
     return [box for box in boxes if next((said[one] for one in scopes[box.email] if one in said), default)]
 
 
-def _claim(email: str, today: date) -> bool:
+def _claim(email: str, today: date, since: int) -> bool:
     """Whether it is this collector that sends it."""
-    DigestSent.objects.bulk_create([DigestSent(email=email)], ignore_conflicts=True)
+    DigestSent.objects.bulk_create([DigestSent(email=email, told=since - 1)], ignore_conflicts=True)
     return bool(DigestSent.objects.filter(email=email, day__lt=today).update(day=today))
 
 

@@ -258,13 +258,13 @@ def release(chosen: list[Held], *, by: audit.By, reason: str = "") -> Outcome:
             outcome.refused.append(_("This took too long, so the rest was not tried."))
             break
         else:
-            _mark(all_of_it, RELEASED, "release", by, reason)
+            _mark(all_of_it, by, reason, released=True)
             outcome.done += all_of_it
     return outcome
 
 
 def delete(chosen: list[Held], *, by: audit.By, reason: str = "") -> None:
-    _mark(chosen, DELETED, "delete", by, reason)
+    _mark(chosen, by, reason, released=False)
 
 
 def allow_senders(chosen: list[Held], actor: Mailbox, *, by: audit.By) -> tuple[set[str], list[str]]:
@@ -290,7 +290,8 @@ def record_reading(one: Held, *, by: audit.By) -> None:
 
 
 @retried_on_deadlock
-def _mark(chosen: list[Held], state: str, action: str, by: audit.By, reason: str) -> None:
+def _mark(chosen: list[Held], by: audit.By, reason: str, *, released: bool) -> None:
+    state, action = (RELEASED, "release") if released else (DELETED, "delete")
     with transaction.atomic():
         keys = [one.slip for one in chosen]
         MsgRcpt.objects.filter(slip__in=keys, kind__isnull=False).update(rs=state)

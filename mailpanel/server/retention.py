@@ -112,7 +112,7 @@ def purge() -> int:
 def _purge(mail_ids: set[str]) -> None:
     with transaction.atomic():
         msgs, rows = (model.objects.filter(mail_id__in=mail_ids) for model in (Msg, MsgRcpt))
-        people = {*msgs.values_list("sid", flat=True), *rows.values_list("rid", flat=True)}
+        people = {*msgs.values_list("sid", flat=True), *rows.values_list("rid", flat=True)} - {0}
         Quarantine.objects.filter(mail_id__in=mail_ids).delete()
         rows.delete()
         msgs.delete()
@@ -121,7 +121,9 @@ def _purge(mail_ids: set[str]) -> None:
 
 def _forget(rows: QuerySet[Maddr]) -> None:
     """Those of the addresses that no message names."""
-    newest = Maddr.objects.aggregate(newest=Max("id", default=0))["newest"]
+    newest = Maddr.objects.aggregate(newest=Max("id"))["newest"] or 0
+    if newest <= RECENT:
+        return
     unused = rows.filter(
         ~Exists(Msg.objects.filter(sid=OuterRef("pk"))),
         ~Exists(MsgRcpt.objects.filter(rid=OuterRef("pk"))),
@@ -130,7 +132,7 @@ def _forget(rows: QuerySet[Maddr]) -> None:
     Maddr.objects.filter(pk__in=list(unused.values_list("pk", flat=True))).delete()
 
 
-_walked = 0
+_walked = -1
 
 
 def _forget_addresses() -> None:
@@ -139,6 +141,6 @@ def _forget_addresses() -> None:
     for _portion in range(WALKED // AT_ONCE):
         ids = list(Maddr.objects.filter(pk__gt=_walked).order_by("pk").values_list("pk", flat=True)[:AT_ONCE])
         _forget(Maddr.objects.filter(pk__in=ids))
-        _walked = ids[-1] if ids else 0
+        _walked = ids[-1] if ids else -1
         if not ids:
             return

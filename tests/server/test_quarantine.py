@@ -28,8 +28,8 @@ def world(world):
 
 
 @pytest.fixture
-def amavis(settings):
-    with pdp.listening(settings) as amavis:
+def amavis():
+    with pdp.listening() as amavis:
         yield amavis
 
 
