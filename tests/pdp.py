@@ -39,6 +39,6 @@ class Amavis:
 @contextmanager
 def listening():
     amavis = Amavis()
-    with Fake(lambda it: amavis.serve(it)) as fake:
-        with override_settings(MAILPANEL_PROBE_TARGETS={"amavis-release": fake.place}):
-            yield amavis
+    fake = Fake(lambda it: amavis.serve(it))
+    with fake, override_settings(MAILPANEL_PROBE_TARGETS={"amavis-release": fake.place}):
+        yield amavis

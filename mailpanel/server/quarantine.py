@@ -15,7 +15,7 @@ from django.utils.translation import gettext as _
 from accounts import access, audit
 from accounts.models import Mailbox
 from domains import addresses
-from mailpanel.daemons import Trouble, amavis
+from mailpanel.daemons import Trouble, pdp
 from mailpanel.daemons.probing import Watch
 from mailpanel.deadlocks import retried_on_deadlock
 from mailpanel.paging import Page, page
@@ -243,13 +243,13 @@ def release(chosen: list[Held], *, by: audit.By, reason: str = "") -> Outcome:
     for all_of_it in of_message.values():
         msg = all_of_it[0].msg
         try:
-            amavis.release(
+            pdp.release(
                 msg.mail_id,
                 msg.secret_id,
                 sorted({one.recipient for one in all_of_it}),
-                Watch(min(watch.left, amavis.SECONDS)),
+                Watch(min(watch.left, pdp.SECONDS)),
             )
-        except amavis.Refused as error:
+        except pdp.Refused as error:
             outcome.refused.append(str(error.detail))
         except Trouble as error:
             outcome.refused.append(f"{error.detail} {error.hint}".strip())
@@ -291,12 +291,11 @@ def record_reading(one: Held, *, by: audit.By) -> None:
 
 @retried_on_deadlock
 def _mark(chosen: list[Held], by: audit.By, reason: str, *, released: bool) -> None:
-    state, action = (RELEASED, "release") if released else (DELETED, "delete")
     with transaction.atomic():
         keys = [one.slip for one in chosen]
-        MsgRcpt.objects.filter(slip__in=keys, kind__isnull=False).update(rs=state)
+        MsgRcpt.objects.filter(slip__in=keys, kind__isnull=False).update(rs=RELEASED if released else DELETED)
         retention.forget_texts({one.row.mail_id for one in chosen})
-        _record(action, chosen, by, reason)
+        _record("release" if released else "delete", chosen, by, reason)
 
 
 def _record(action: str, chosen: list[Held], by: audit.By, reason: str = "") -> None:

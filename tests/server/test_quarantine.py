@@ -323,7 +323,7 @@ def test_nobody_there(world, as_, settings):
 
 
 def test_silence_ends(world, as_, settings, monkeypatch, amavis):
-    monkeypatch.setattr("mailpanel.daemons.amavis.SECONDS", 0.3)
+    monkeypatch.setattr("mailpanel.daemons.pdp.SECONDS", 0.3)
     monkeypatch.setattr(amavis, "reply", lambda it, attributes: None)
     (slip,) = hold("user1@a.example")
     answer = act(as_("user1"), "release", [slip])
