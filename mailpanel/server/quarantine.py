@@ -1,15 +1,16 @@
 """The quarantine: who sees what of it, and what becomes of it. Seeing follows the domain of the recipient; reading,
 releasing and deleting take the rank over the mailboxes behind it."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
-from itertools import product
+from typing import NamedTuple
 
 from django.core.exceptions import ValidationError
 from django.db import transaction
-from django.db.models import Q, QuerySet
+from django.db.models import Q, QuerySet, Value
+from django.db.models.functions import Coalesce
 from django.utils.translation import gettext as _
 
 from accounts import access, audit
@@ -24,7 +25,7 @@ from mailpanel.server.models import Maddr, Msg, MsgRcpt, Quarantine
 from mailpanel.server.models.filter import ALLOWED
 from mailpanel.server.models.quarantine import DELETED, KINDS, RELEASED, VIRUS
 
-MOST_RANGES = 120  # of an index that a list is put together from
+MOST_RANGES = 400  # of an index that a list is put together from; SQLite takes 500
 MOST_SENT = 1000  # messages of one sender that are looked through, the newest
 SECONDS = 40  # for all that is released at once
 
@@ -101,36 +102,46 @@ class Listing:
 
     def page(self, asked) -> Page:
         """One page of Held, the newest first."""
-        rows, scopes = self._scopes()
-        if self.sender:
-            rows = rows.filter(partition_tag=0, mail_id__in=_sent_by(self.sender))
         kinds = KINDS if not self.kind else [self.kind] if self.kind in KINDS else []
-        if len(scopes) * len(kinds) > MOST_RANGES:
-            rows, scopes = rows.filter(_either(scopes)), [Q()]
-        parts = [scope & Q(kind=kind) for scope, kind in product(scopes, kinds)]
-        if not parts:
+        ranges = self._ranges() if kinds else []
+        if not ranges:
             return Page([])
+        rows, parts = MsgRcpt.objects.all(), [one.rows & Q(kind=kind) for one in ranges for kind in kinds]
+        if self.sender:
+            rows, parts = rows.filter(slip__in=_sent_by(self.sender, ranges, kinds)), [Q()]
+        elif len(parts) > MOST_RANGES:
+            rows, parts = _together(ranges), [Q(kind=kind) for kind in kinds]
         found = page(rows, ("made", "slip"), asked, descending=True, parts=parts)
         found.rows = held(self.actor, found.rows, set(self.own) if self.mine else set())
         return found
 
-    def _scopes(self) -> tuple[QuerySet[MsgRcpt], list[Q]]:
-        """All that the actor may see of what was asked for, in ranges of which each is one of an index."""
-        rows = MsgRcpt.objects.all()
+    def _ranges(self) -> list["Range"]:
+        """All that the actor may see of what was asked for."""
         if self.mine or self._domains == frozenset():
-            mine = [Q(rid=rid, made__gte=since) for rid, since in self.own.items()]
-            if self.to:
-                wanted = set(_recipients(self.to).values_list("id", flat=True))
-                mine = [Q(rid=rid, made__gte=since) for rid, since in self.own.items() if rid in wanted]
-            return rows, mine
-        if self.to.startswith("@"):
-            seen = self._domains is None or self.to[1:] in self._domains
-            return rows, [Q(domain=self.to[1:])] if seen else []
+            wanted = set(_recipients(self.to)) if self.to else self.own.keys()
+            return [Range(rid=rid, since=since) for rid, since in self.own.items() if rid in wanted]
         if self.to:
-            ids = list(_recipients(self.to).values_list("id", flat=True)[: recipients.MOST])
-            rows = rows if self._domains is None else rows.filter(domain__in=self._domains)
-            return rows, [Q(rid=rid) for rid in ids]
-        return rows, [Q()] if self._domains is None else [Q(domain=name) for name in sorted(self._domains)]
+            domain = addresses.split(self.to)[1]
+            if self._domains is not None and domain not in self._domains:
+                return []
+            if self.to.startswith("@"):
+                return [Range(domain=domain)]
+            return [Range(rid=rid) for rid in _recipients(self.to)]
+        return [Range()] if self._domains is None else [Range(domain=name) for name in sorted(self._domains)]
+
+
+class Range(NamedTuple):
+    """The messages for a recipient or a domain, or for anybody; for each kind of them there is an index by time."""
+
+    domain: str | None = None
+    rid: int | None = None
+    since: int = 0
+
+    @property
+    def rows(self) -> Q:
+        if self.rid is not None:
+            return Q(rid=self.rid, made__gte=self.since)
+        return Q() if self.domain is None else Q(domain=self.domain)
 
 
 def find(actor: Mailbox, slips: Iterable[str]) -> list[Held]:
@@ -172,13 +183,13 @@ def waiting(boxes: list[Mailbox], since: dict[int, int], most: int) -> dict[int,
     news = MsgRcpt.objects.filter(rid__in=everybody, kind__in=KINDS, made__gte=min(since.values(), default=0))
     with_news = set(news.values_list("rid", flat=True).distinct())
     for box in boxes:
-        scopes = [
-            Q(rid=rid, made__gte=max(moment, since.get(box.pk, 0)))
+        ranges = [
+            Range(rid=rid, since=max(moment, since.get(box.pk, 0)))
             for rid, moment in own[box.pk].items()
             if rid in with_news
         ]
-        if scopes:
-            rows = MsgRcpt.objects.filter(_either(scopes), kind__isnull=False)
+        if ranges:
+            rows = MsgRcpt.objects.filter(_of_recipients(ranges), kind__isnull=False)
             found[box.pk] = list(rows.order_by("-made", "-slip")[:most])
     return found
 
@@ -197,10 +208,25 @@ def _these(rows: Iterable[MsgRcpt]) -> Q:
     return Q(partition_tag=0, mail_id__in={row.mail_id for row in rows})
 
 
-def _either(scopes: list[Q]) -> Q:
+def _together(ranges: list[Range]) -> QuerySet[MsgRcpt]:
+    """Too many ranges to be looked through one by one. Of many addresses with a +tag, all rows are few enough to be sorted;
+    many domains have so large a part of all that the list of all is read: it is said so that no database thinks of its
+    index of domains, after which it would have to sort."""
+    rids = _of_recipients(ranges)
+    if rids:
+        return MsgRcpt.objects.filter(rids)
+    within = [one.domain for one in ranges]
+    return MsgRcpt.objects.alias(within=Coalesce("domain", Value(""))).filter(within__in=within)
+
+
+def _of_recipients(ranges: Iterable[Range]) -> Q:
+    by_moment: dict[int, list[int]] = {}
+    for one in ranges:
+        if one.rid is not None:
+            by_moment.setdefault(one.since, []).append(one.rid)
     either = Q()
-    for scope in scopes:
-        either |= scope
+    for since, rids in by_moment.items():
+        either |= Q(rid__in=rids, made__gte=since)
     return either
 
 
@@ -208,20 +234,29 @@ def _sender(row: Maddr | None) -> str:
     return letter.plain(row.email, line=True) if row and row.email != "<>" else ""
 
 
-def _recipients(address: str) -> QuerySet[Maddr]:
-    return Maddr.objects.filter(base=address).order_by("-id")
+def _recipients(address: str) -> list[int]:
+    """The newest, with and without +tag."""
+    rows = Maddr.objects.filter(base=address).order_by("-id").values_list("id", flat=True)
+    return list(rows[: recipients.MOST])
 
 
-def _sent_by(sender: str) -> list[str]:
-    """The newest messages of an address, or of a @domain."""
+def _sent_by(sender: str, ranges: list[Range], kinds: Sequence[str]) -> list[str]:
+    """The slips in these ranges of the newest messages of an address, or of a @domain. Chosen here, since a database that
+    is asked for all of it at once begins with the recipients, who are many."""
     if sender.startswith("@"):
-        backwards = ".".join(reversed(sender[1:].split(".")))
-        rows = Maddr.objects.filter(domain=backwards)
+        people = Maddr.objects.filter(domain=".".join(reversed(sender[1:].split("."))))
     else:
-        rows = Maddr.objects.filter(partition_tag=0, email=sender)
-    ids = list(rows.order_by("-id").values_list("id", flat=True)[:MOST_SENT])
-    msgs = Msg.objects.filter(sid__in=ids).order_by("-time_num")
-    return list(msgs.values_list("mail_id", flat=True)[:MOST_SENT])
+        people = Maddr.objects.filter(partition_tag=0, email=sender)
+    ids = list(people.order_by("-id").values_list("id", flat=True)[:MOST_SENT])
+    msgs = Msg.objects.filter(sid__in=ids).order_by("-time_num").values_list("mail_id", flat=True)[:MOST_SENT]
+    rows = MsgRcpt.objects.filter(partition_tag=0, mail_id__in=list(msgs))
+    everybody = Range() in ranges
+    domains, rids = {one.domain for one in ranges}, {one.rid: one for one in ranges if one.rid is not None}
+    return [
+        slip
+        for slip, kind, domain, rid, made in rows.values_list("slip", "kind", "domain", "rid", "made")
+        if kind in kinds and (everybody or (rids[rid].since <= made if rid in rids else domain in domains))
+    ]
 
 
 # --- what becomes of it ---------------------------------------------------------------------------------------

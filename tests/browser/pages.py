@@ -134,8 +134,8 @@ def _act(do: str) -> Callable[[Page], None]:
 
 
 def _refused_senders(page: Page):
-    page.get_by_label("Senders").fill("no sender\nanother one")
-    send(page, "main form:last-of-type .actions button")
+    page.locator("#id_of-senders").fill("no sender\nanother one")
+    send(page, "main form:has(#id_of-senders) .actions button")
 
 
 LOCAL = "a-name-of-sixty-four-letters-".ljust(64, "z")
