@@ -31,8 +31,9 @@ def main():
         from tests.mariadb import MariaDB
 
         server = MariaDB()
-        os.environ["MAILPANEL_DATABASE_URL"] = server.url
-        os.environ["MAILPANEL_VAR"] = tempfile.mkdtemp(prefix="bench-q-")
+        server.sql("SET GLOBAL innodb_buffer_pool_size = 1073741824")
+        os.environ["MAILPANEL_DATABASE_URL"] = server.url("benchmark")
+    os.environ.setdefault("MAILPANEL_VAR", tempfile.mkdtemp(prefix="bench-q-"))
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "mailpanel.settings")
 
     import django

@@ -3,6 +3,7 @@
 Rows are written past the forms and the lifecycle functions: some of them are such as no form would take.
 """
 
+import json
 import random
 import sqlite3
 import sys
@@ -27,7 +28,7 @@ from mailpanel.daemons import DaemonError  # noqa: E402
 from mailpanel.daemons.text import Text  # noqa: E402
 from mailpanel.management.junk import make_junk, make_policies  # noqa: E402
 from mailpanel.management.past import make_past  # noqa: E402
-from mailpanel.server.models import Alert, Incident, Standing  # noqa: E402
+from mailpanel.server.models import Alert, FilterPolicy, FilterSender, Incident, Standing  # noqa: E402
 from mailpanel.sqlite.base import dovecot_file  # noqa: E402
 from tests import people  # noqa: E402
 from tests.authenticator import give  # noqa: E402
@@ -153,6 +154,15 @@ def besieged():
             password=people.hashed(),
             recovery_email=text,
         )
+        FilterPolicy.objects.create(scope=mailbox.email, spam_subject_tag2=text[:64], banned_rulenames=text[:250])
+        FilterSender.objects.create(scope=mailbox.email, sender=text[:250], wb="W")
+        name = json.dumps(text, ensure_ascii=False).encode()
+        hold(
+            mailbox.email, mail_id=f"hostile-{number}", subject=text, sender=text[:200], ago=-60,
+            text=b"From: " + name + b"\nSubject: " + name + b"\nContent-Type: multipart/mixed; boundary=b\n\n--b\nContent-Type: text/html\n\n"
+            + text.encode() + b"<iframe src=//127.0.0.1:9/></iframe><meta http-equiv=refresh content=0><base href=//x>\n--b\n"
+            + b"Content-Type: image/svg+xml; name=" + name + b"\n\n<svg onload=alert(1)>\n--b--\n",
+        )  # fmt: skip
         Role.objects.create(mailbox=mailbox, kind="admin", domain_id=domain)
         Alias.objects.create(
             source=f"alias@{domain}",

@@ -230,14 +230,19 @@ def test_as_many_statements_for_one_as_for_fifty(world, as_, who):
     assert statements() == one <= 14
 
 
-def test_person_with_many_domains(world, as_):
+@pytest.mark.parametrize("domains", [40, 130])
+def test_person_with_many_domains(world, as_, monkeypatch, domains):
+    monkeypatch.setattr("mailpanel.paging.SIZE", 30)
     Role.objects.filter(mailbox=find("help_a")).delete()
-    names = [f"d{number}.example" for number in range(40)]
+    names = [f"d{number}.example" for number in range(domains)]
     Domain.objects.bulk_create(Domain(name=name) for name in [*names, "other.example"])
     Role.objects.bulk_create(Role(mailbox=find("help_a"), kind="helpdesk", domain_id=name) for name in names)
-    slips = [hold(f"x@{name}", ago=100 - number)[0] for number, name in enumerate(names)]
+    slips = [hold(f"x@{name}", ago=1000 - number)[0] for number, name in enumerate(names)]
     hold("x@other.example")
-    assert shown(as_("help_a")) == slips[::-1]
+    client = as_("help_a")
+    assert shown(client) == slips[:-31:-1]
+    deep = client.get(reverse(LIST)).context["page"].later
+    assert [one.slip for one in client.get(reverse(LIST) + deep).context["page"]] == slips[-31:-61:-1]
 
 
 def test_many_addresses_with_a_tag(world, as_):
