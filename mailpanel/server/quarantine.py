@@ -26,7 +26,7 @@ from mailpanel.server.models.filter import ALLOWED
 from mailpanel.server.models.quarantine import DELETED, KINDS, RELEASED, VIRUS
 
 MOST_RANGES = 200  # of an index that a list is put together from: each may become two, and SQLite takes 500
-MOST_SENT = 1000  # messages of one sender that are looked through, the newest
+MOST_SENT = 500  # messages of one sender that are looked through, the newest
 SECONDS = 40  # for all that is released at once
 
 

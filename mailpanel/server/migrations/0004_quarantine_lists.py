@@ -111,7 +111,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name="msg",
-            index=models.Index(fields=["sid", "time_num"], name="msgs_sid"),
+            index=models.Index(fields=["sid", "time_num", "mail_id"], name="msgs_sid"),
         ),
         migrations.AddIndex(
             model_name="msgrcpt",

@@ -96,7 +96,7 @@ class Msg(models.Model):
         db_table = "msgs"
         indexes = [
             models.Index(name="msgs_time", fields=["time_num"]),
-            models.Index(name="msgs_sid", fields=["sid", "time_num"]),
+            models.Index(name="msgs_sid", fields=["sid", "time_num", "mail_id"]),
         ]
 
     @property
