@@ -154,7 +154,9 @@ def besieged():
             password=people.hashed(),
             recovery_email=text,
         )
-        FilterPolicy.objects.create(scope=mailbox.email, spam_subject_tag2=text[:64], banned_rulenames=text[:250])
+        FilterPolicy.objects.create(
+            scope=mailbox.email, spam_subject_tag2=text[:64], banned_rulenames=text[:250]
+        )
         FilterSender.objects.create(scope=mailbox.email, sender=text[:250], wb="W")
         name = json.dumps(text, ensure_ascii=False).encode()
         hold(
