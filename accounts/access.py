@@ -316,6 +316,34 @@ def may(actor: Mailbox, to: To, target: Mailbox) -> bool:
     return held.administers(target.domain_id) and held.covers(theirs)
 
 
+def may_filter(actor: Mailbox, target: Mailbox) -> bool:
+    """Whether the actor may say what the spam filter does for this mailbox: the own one, or one that he may change."""
+    return actor.pk == target.pk or may(actor, To.CHANGE, target)
+
+
+def may_read(actor: Mailbox, target: Mailbox) -> bool:
+    """Whether the actor may read what was held back for this mailbox, and release or delete it. By the rank that resetting
+    its password takes: a message may hold what gives access to something."""
+    return actor.pk == target.pk or may(actor, To.RESET, target)
+
+
+def may_skip_virus_checks(actor: Mailbox, domain: str) -> bool:
+    """Not even for the own mailbox: whoever opens a virus harms others, too."""
+    return rights(actor).administers(domain)
+
+
+def quarantine_domains(actor: Mailbox) -> frozenset[str] | None:
+    """The domains whose recipients' quarantine the actor may see: his, and those that mirror them; None for all."""
+    names = scope(actor)
+    if not names:
+        return names
+    return names | set(Domain.objects.filter(alias_of__in=names).values_list("name", flat=True))
+
+
+def may_release_viruses(actor: Mailbox) -> bool:
+    return rights(actor).server
+
+
 def why_not(actor: Mailbox, to: To, target: Mailbox) -> str:
     if to is To.RESET and actor.pk == target.pk:
         return _("Change your own password with the current one, on the page “Change your password”.")

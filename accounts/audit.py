@@ -51,7 +51,7 @@ def difference(before: dict, after: dict) -> tuple[dict, dict]:
 def record(
     by: By, action: str, kind: str, name: str, *, domain: str = "", before=None, after=None, reason: str = ""
 ):
-    """Write one row. `kind` is domain, mailbox, alias or role; `name` the address or domain it is about.
+    """Write one row. `kind` is domain, mailbox, alias, role, filter or quarantine; `name` the address or domain it is about.
 
     Each pair of action and kind has its words in SENTENCES.
     """
@@ -137,6 +137,11 @@ SENTENCES = {
     ("export", "domain"): gettext_lazy("{actor} exported the mailboxes of {name}"),
     ("export", "mailbox"): gettext_lazy("{actor} exported a list of mailboxes"),
     ("denied", "page"): gettext_lazy("{actor} was refused at {name}"),
+    ("change", "filter"): gettext_lazy("{actor} changed the spam filter of {name}"),
+    ("senders", "filter"): gettext_lazy("{actor} changed the allowed and blocked senders of {name}"),
+    ("read", "quarantine"): gettext_lazy("{actor} read a message in the quarantine of {name}"),
+    ("release", "quarantine"): gettext_lazy("{actor} released a message from the quarantine of {name}"),
+    ("delete", "quarantine"): gettext_lazy("{actor} deleted a message from the quarantine of {name}"),
     ("export", "log"): gettext_lazy("{actor} exported the audit log"),
     ("trial", "alert"): gettext_lazy("{actor} sent a test alert"),
     ("hold", "message"): gettext_lazy("{actor} put the message {name} in the queue on hold"),
@@ -197,7 +202,23 @@ _LABELS = {
     "last_login": gettext_lazy("last sign-in here"),
     "role": gettext_lazy("role"),
     "selector": gettext_lazy("selector of the key"),
+    "spam_tag_level": gettext_lazy("headers tell the score from"),
+    "spam_tag2_level": gettext_lazy("marked as spam from"),
+    "spam_kill_level": gettext_lazy("into the quarantine from"),
+    "spam_subject_tag2": gettext_lazy("mark in the subject"),
+    "bypass_spam_checks": gettext_lazy("no search for spam"),
+    "bypass_virus_checks": gettext_lazy("no search for viruses"),
+    "bypass_banned_checks": gettext_lazy("no search for banned files"),
+    "banned_rulenames": gettext_lazy("banned files"),
+    "digest": gettext_lazy("daily digest"),
+    "sender": gettext_lazy("sender"),
+    "recipient": gettext_lazy("recipient"),
+    "message": gettext_lazy("message"),
 }
+# What one letter stands for in what the content filter has.
+_FLAGS = {
+    "Y": gettext_lazy("yes"), "N": gettext_lazy("no"), "W": gettext_lazy("allowed"), "B": gettext_lazy("blocked"),
+}  # fmt: skip
 
 
 def changes(entry: Audit) -> list[Change]:
@@ -219,6 +240,11 @@ def changes(entry: Audit) -> list[Change]:
         if entry.kind == "alias":
             return Change(
                 addresses.to_unicode(key), _destination(before.get(key)), _destination(after.get(key))
+            )
+        if entry.kind == "filter":
+            return Change(
+                str(_LABELS.get(key, addresses.to_unicode(key))),
+                *(_of_filter(told.get(key)) for told in (before, after)),
             )
         label = _LABELS.get(key) or (field.verbose_name if field else key.replace("_", " "))
         return Change(
@@ -245,6 +271,11 @@ def _value(field, value) -> str:
         case str() | int() | float():
             return str(value)
     return json.dumps(value, ensure_ascii=False)
+
+
+def _of_filter(value) -> str:
+    """NULL leaves a field to the wider scope."""
+    return str(_FLAGS[value]) if value in ("Y", "N", "W", "B") else _value(None, value)
 
 
 def _moment(text: str) -> str:

@@ -18,7 +18,8 @@ from accounts.models import AppPassword, Mailbox, RecoveryCode, Role, SecondFact
 from domains.models import VIRTUAL, Alias, Domain
 from mailpanel.daemons import dovecot
 from mailpanel.deadlocks import retried_on_deadlock
-from mailpanel.server.models import Sending, SendLimit, SendShare
+from mailpanel.server import retention
+from mailpanel.server.models import DigestSent, FilterPolicy, FilterSender, Sending, SendLimit, SendShare
 
 AS_WELL, INSTEAD = "as_well", "instead"
 
@@ -42,6 +43,7 @@ def open_mailbox(
         raise ValidationError({"email": _("%s exists already.") % mailbox}) from error
     if former:
         dovecot.erase(mailbox.email)
+        retention.erase(mailbox.email)
         if can_login:
             mailbox.can_login = True
             mailbox.save(update_fields=["can_login"])
@@ -147,6 +149,7 @@ def close_mailbox(
         # as it is now: a quota that changed meanwhile, or a second deletion, would leave the counters wrong
         mailbox = held(mailbox)
         _reserve(mailbox.domain_id, mailbox.quota, None, mailboxes=-1)
+        retention.to_trash([mailbox.email])
         trash_mailboxes(Mailbox.objects.filter(pk=mailbox.pk), by=by, deletion=deletion or uuid.uuid4())
         audit.record(
             by,
@@ -176,7 +179,9 @@ def close_domain(
         before = audit.snapshot(domain) | {"mailboxes": domain.mailbox_count, "aliases": domain.alias_count}
         emails = list(domain.mailboxes.values_list("email", flat=True))
         within = {"deletion": deletion, "actor": by.actor}
+        retention.domain_to_trash(domain.name)
         trash_mailboxes(domain.mailboxes.all(), by=by, deletion=deletion)
+        trash_filter([f"@{domain.name}"], **within)
         senders = Sender.objects.filter(address__in=domain.aliases.values("source"))
         trash.move(senders, name="address", domain="''", **within)
         trash.move(domain.aliases.all(), name="source", domain="domain", **within)
@@ -221,7 +226,15 @@ def trash_mailboxes(rows: QuerySet, *, by: audit.By, deletion: uuid.UUID) -> Non
     for counted in (Sending, SendShare):
         counted.objects.filter(mailbox__in=rows.values("email")).delete()
     trash.move(Role.objects.filter(mailbox__in=ids), name="kind", domain="COALESCE(domain, '')", **within)
+    trash_filter(rows.values("email"), **within)
+    DigestSent.objects.filter(email__in=rows.values("email")).delete()
     trash.move(rows, name="email", domain="domain", **within)
+
+
+def trash_filter(scopes, **within) -> None:
+    """What the spam filter was told by these scopes."""
+    for model in (FilterPolicy, FilterSender):
+        trash.move(model.objects.filter(scope__in=scopes), name="scope", domain="''", **within)
 
 
 def _trash_what_leads_to(emails, **within) -> None:

@@ -6,6 +6,7 @@ from accounts.views.mailboxes import mailbox_new
 from accounts.views.roles import domain_roles
 from domains import views
 from domains.views import dns
+from mailpanel.server.views.filter import domain_filter
 
 app_name = "domains"
 urlpatterns = [
@@ -19,6 +20,7 @@ urlpatterns = [
     path("domains/<str:name>/aliases/", views.domain_aliases, name="domain_aliases"),
     path("domains/<str:name>/aliases/new/", views.alias_new, name="alias_new"),
     path("domains/<str:name>/activity/", domain_activity, name="domain_activity"),
+    path("domains/<str:name>/filter/", domain_filter, name="domain_filter"),
     path("domains/<str:name>/roles/", domain_roles, name="domain_roles"),
     path("domains/<str:name>/dns/", dns.dns, name="dns"),
     path("domains/<str:name>/dns/keys/new/", dns.key_new, name="key_new"),

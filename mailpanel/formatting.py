@@ -26,6 +26,7 @@ def names(request) -> dict:
         "hostname": settings.MAILPANEL_HOSTNAME,
         "panel_url": settings.MAILPANEL_URL,
         "trash_days": settings.MAILPANEL_TRASH_DAYS,
+        "quarantine_days": settings.MAILPANEL_QUARANTINE_DAYS,
         "languages": settings.LANGUAGES,  # each by its own name, which Django's own tag would translate
     }
 

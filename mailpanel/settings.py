@@ -270,6 +270,8 @@ try:
     MAILPANEL_SEND_PER_DAY = _limit(env.str("MAILPANEL_SEND_PER_DAY", "1000"))
 
     # How long what was deleted can be brought back.
+    # How long Amavis' quarantine is kept.
+    MAILPANEL_QUARANTINE_DAYS = env.int("MAILPANEL_QUARANTINE_DAYS", 30, validate=validate.Range(1, 365))
     MAILPANEL_TRASH_DAYS = env.int("MAILPANEL_TRASH_DAYS", 30, validate=validate.Range(1, 3650))
     MAILPANEL_TIME_ZONE = env.str("MAILPANEL_TIME_ZONE", "UTC")
     DEBUG = env.bool("MAILPANEL_DEBUG", False)

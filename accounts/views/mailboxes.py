@@ -38,6 +38,7 @@ def mailbox(request, email):
             "pauses": authentication.pauses(found),
             "may_grant": access.may(request.user, To.GRANT, found),
             "may_change": access.may(request.user, To.CHANGE, found),
+            "may_filter": access.may_filter(request.user, found),
             "may_reset": access.may(request.user, To.RESET, found),
         },
     )

@@ -1,7 +1,5 @@
-"""Amavis, which asks ClamAV and SpamAssassin about each message: whether it does, and release from its quarantine (AM.PDP)."""
+"""Amavis, which asks ClamAV and SpamAssassin about each message: whether it does."""
 
-import logging
-import re
 import secrets
 from datetime import UTC, datetime, timedelta
 from email.message import EmailMessage
@@ -9,24 +7,19 @@ from email.policy import SMTP
 from pathlib import Path
 
 from django.conf import settings
-from django.utils.translation import gettext
 
-from mailpanel.daemons import DaemonError, State, Trouble, targets
+from mailpanel.daemons import State, Trouble, targets
 from mailpanel.daemons.clamav import test_file
 from mailpanel.daemons.dialects import Smtp
 from mailpanel.daemons.postfix import STRANGER
 from mailpanel.daemons.probing import FILTER, Watch, probe
 from mailpanel.daemons.text import Text
 from mailpanel.daemons.text import Text as _
-from mailpanel.daemons.wire import Line
-
-log = logging.getLogger(__name__)
 
 # Known to the door of the probes alone (deploy/amavis); what is for the second one is not shown to ClamAV.
 PROBE, SPAM = "probe@probe.invalid", "spam@probe.invalid"
 RULES = Path("/var/lib/spamassassin")  # where sa-update puts them, one directory for each version
 OLD = timedelta(days=14)
-DEADLINE = 20  # seconds; a large message takes a while
 
 
 def test_spam() -> str:
@@ -133,31 +126,3 @@ def _rules() -> Text | None:
             state=State.WARN,
         )
     return _("Knows the test spam and lets a harmless message pass; rules of %(made)s.", made=made)
-
-
-# --- the quarantine -------------------------------------------------------------------------------------------
-
-
-def release(mail_id: str, secret_id: str, recipients: list[str]) -> None:
-    """Send a quarantined message on to these recipients, past the filter. What became of it is not written down by
-    Amavis (msgrcpt.rs). Raises DaemonError, and ValueError for what could add a line to the request."""
-    for address in recipients:
-        if not re.fullmatch(r"[!-;=?-~]+@[!-;=?-~]+", address):
-            raise ValueError(f"no address to release to: {address!r}")
-    if not recipients or not all(
-        re.fullmatch(r"[\w+-]{1,16}", name, re.ASCII) for name in (mail_id, secret_id)
-    ):
-        raise ValueError("nothing to release")
-    lines = ["request=release", f"mail_id={mail_id}", f"secret_id={secret_id}", "quar_type=Q"]
-    lines += [f"recipient=<{address}>" for address in recipients]
-    watch = Watch(DEADLINE)
-    try:
-        with Line(targets.find("amavis-release"), watch) as line:
-            line.send("\r\n".join([*lines, "", ""]).encode(), "release")
-            answer = line.line()
-    except (Trouble, TimeoutError) as error:
-        log.warning("release of %s: %s", mail_id, error)
-        raise DaemonError(gettext("Amavis did not answer.")) from error
-    if not answer.startswith(b"setreply=250 "):
-        log.warning("release of %s: %r", mail_id, answer)
-        raise DaemonError(gettext("Amavis did not release the message."))

@@ -1,7 +1,7 @@
 from django.urls import path
 
 from mailpanel.server import monitoring
-from mailpanel.server.views import queue, sending, status
+from mailpanel.server.views import filter, quarantine, queue, sending, status
 
 app_name = "server"
 urlpatterns = [
@@ -12,6 +12,10 @@ urlpatterns = [
     path("status/incidents/", status.incidents, name="incidents"),
     path("status/alerts/", status.alert_list, name="alerts"),
     path("status/alerts/trial/", status.alert_trial, name="alert_trial"),
+    path("filter/", filter.server_filter, name="filter"),
+    path("quarantine/", quarantine.held, name="quarantine"),
+    path("quarantine/act/", quarantine.held_act, name="quarantine_act"),
+    path("quarantine/<str:slip>/", quarantine.held_message, name="quarantine_message"),
     path("status/<slug:key>/", status.probe, name="probe"),
     path("sending/", sending.senders, name="sending"),
     path("mailboxes/<str:email>/sending/", sending.mailbox_limit, name="mailbox_limit"),

@@ -14,6 +14,7 @@ from accounts.models import Audit, Mailbox, Role, SecondFactor, Trash
 from domains.lifecycle import save_alias
 from domains.models import Alias, DkimKey, Domain
 from mailpanel.daemons import DaemonError
+from tests.held import hold
 from tests.people import CAST, PASSWORD, find
 
 ROLES = ["anonymous", "user1", "help_a", "dadm_a", "root1"]
@@ -97,6 +98,18 @@ accounts:trash_restore     with-roles        | 302 405 405 405 405 | 302 404 403
 accounts:trash_restore     foreign           | 302 405 405 405 405 | 302 404 404 404 302
 accounts:trash_restore     domain            | 302 405 405 405 405 | 302 404 403 403 302
 accounts:trash_restore     alias             | 302 405 405 405 405 | 302 404 403 302 302
+accounts:filter_own        -                 | 302 200 200 200 200 | 302 200 200 200 200
+accounts:mailbox_filter    user2@a.example   | 302 404 200 200 200 | 302 404 403 200 200
+accounts:mailbox_filter    chief@a.example   | 302 404 200 200 200 | 302 404 403 403 200
+accounts:mailbox_filter    user1@b.example   | 302 404 404 404 200 | 302 404 404 404 200
+domains:domain_filter      a.example         | 302 404 200 200 200 | 302 404 403 200 200
+domains:domain_filter      b.example         | 302 404 404 404 200 | 302 404 404 404 200
+server:filter              -                 | 302 403 403 403 200 | 302 403 403 403 200
+server:quarantine          -                 | 302 200 200 200 200 | 302 405 405 405 405
+server:quarantine_act      -                 | 302 405 405 405 405 | 302 302 302 302 302
+server:quarantine_message  held-in-a.1       | 302 404 200 200 200 | 302 405 405 405 405
+server:quarantine_message  held-above.1      | 302 404 403 403 200 | 302 405 405 405 405
+server:quarantine_message  held-in-b.1       | 302 404 404 404 200 | 302 405 405 405 405
 server:status              -                 | 302 403 403 403 200 | 302 405 405 405 405
 server:check               -                 | 302 405 405 405 405 | 302 403 403 403 302
 server:incidents           -                 | 302 403 403 403 200 | 302 405 405 405 405
@@ -182,6 +195,9 @@ def test_role_matrix(world, as_, route, on, method, role, status):
     Alias.objects.create(source=ABOVE, destination="user1@a.example", domain_id="a.example")
     if route.startswith(("domains:dns", "domains:key")):
         keys(on.split(",")[0])
+    if route == "server:quarantine_message":
+        for name, to in {"held-in-a": IN, "held-above": "both@a.example", "held-in-b": OUT}.items():
+            hold(to, mail_id=name)
     if route == "accounts:trash_restore":
         on = str(deleted(on))
     client = as_(None if role == "anonymous" else role)

@@ -29,9 +29,11 @@ from domains.lifecycle import Destination, change_domain, open_domain, save_alia
 from domains.models import Alias, DkimKey, Domain
 from mailpanel.daemons import DaemonError
 from mailpanel.paging import newest
-from tests import people
+from mailpanel.server import policies, quarantine
+from tests import pdp, people
 from tests.authenticator import KEY, code, wrong
 from tests.environment import ON_MARIADB
+from tests.held import hold
 from tests.people import find
 
 BY = audit.By("root1@c.example", "192.0.2.1")
@@ -561,6 +563,7 @@ def do_everything(as_):
     as_("help_a").post(reverse("accounts:mailbox_password", args=["boss@a.example"]), {"new": NEW})
     codes = use_second_factor(find("user9"))
     authentication.unlock(find("user9"), by=BY)
+    see_to_the_filter(find("root1"))
     Domain.objects.filter(name="c.example").update(mailbox_count=99, quota_given=5)
     call_command("recount", stdout=io.StringIO())
     client = as_("user2")
@@ -568,6 +571,16 @@ def do_everything(as_):
         reverse("accounts:password"), {"current": people.PASSWORD, "new": "twelve green glass bottles"}
     )
     return [shown, NEW, people.PASSWORD, "twelve green glass bottles", *codes, *private]
+
+
+def see_to_the_filter(actor):
+    policies.change("@a.example", {"digest": True}, by=BY)
+    policies.add_senders("@a.example", ["x@y.example"], "W", by=BY)
+    one, other = quarantine.find(actor, hold("user1@a.example", "user2@a.example"))
+    quarantine.record_reading(one, by=BY)
+    with pdp.listening():
+        quarantine.release([one], by=BY)
+    quarantine.delete([other], by=BY)
 
 
 def use_second_factor(mailbox) -> list[str]:

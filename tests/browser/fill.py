@@ -3,6 +3,7 @@
 Rows are written past the forms and the lifecycle functions: some of them are such as no form would take.
 """
 
+import json
 import random
 import sqlite3
 import sys
@@ -26,12 +27,22 @@ from domains.lifecycle import Destination, open_domain, save_alias  # noqa: E402
 from domains.models import Alias, DkimKey, Domain  # noqa: E402
 from mailpanel.daemons import DaemonError  # noqa: E402
 from mailpanel.daemons.text import Text  # noqa: E402
+from mailpanel.management.junk import make_junk, make_policies  # noqa: E402
 from mailpanel.management.past import make_past  # noqa: E402
 from mailpanel.server import sending  # noqa: E402
-from mailpanel.server.models import Alert, Incident, Sending, SendLimit, Standing  # noqa: E402
+from mailpanel.server.models import (  # noqa: E402
+    Alert,
+    FilterPolicy,
+    FilterSender,
+    Incident,
+    Sending,
+    SendLimit,
+    Standing,
+)
 from mailpanel.sqlite.base import dovecot_file  # noqa: E402
 from tests import people  # noqa: E402
 from tests.authenticator import give  # noqa: E402
+from tests.held import hold  # noqa: E402
 
 GB = 2**30
 LOCAL = "a-name-of-sixty-four-letters-".ljust(64, "z")
@@ -79,6 +90,7 @@ def full():
     _trash()
     _audit()
     make_past(timezone.now(), going_on=True)
+    _held()
     Alert.objects.create(
         about="trial",
         way="webhook",
@@ -86,6 +98,40 @@ def full():
         tries=3,
         error="hooks.example.org takes no connection within 8 seconds.",
     )
+
+
+def _held():
+    """Enough for two pages, for people whose mailboxes have been there for a while."""
+    Mailbox.objects.exclude(domain="b.example").update(created=timezone.now() - timedelta(days=90))
+    Domain.objects.update(created=timezone.now() - timedelta(days=90))
+    make_junk(
+        timezone.now(), [people.CAST[name][0] for name in ("user1", "user2", "chief", "user9", "dadm_a")]
+    )
+    make_policies(["a.example", "b.example"], ["user1@a.example"])
+    hold(
+        "user1@a.example",
+        mail_id="a-long-one",
+        subject="Re: " * 40 + "لكم رسالة",
+        text=LETTER,
+        ago=30,
+        score=7.1,
+    )
+    hold("user1@a.example", mail_id="a-virus", kind="V", subject="Scan_2026_0417.pdf", text=LETTER, ago=20)
+
+
+LETTER = (
+    b"Received: from outside.example (outside.example [192.0.2.7])\n\tby mail.example.test (Postfix) with ESMTP id 4ABC\n"
+    b"X-Envelope-To: <user1@a.example>, <somebody@b.example>\nFrom: =?utf-8?q?J=C3=BCrgen?= <juergen@outside.example>\n"
+    b"To: user1@a.example\nSubject: =?utf-8?q?=D9=84=D9=83=D9=85?= Re: Re: Re:\nDate: Fri, 17 Apr 2026 09:00:00 +0200\n"
+    b'MIME-Version: 1.0\nContent-Type: multipart/mixed; boundary="b"\n\n--b\nContent-Type: text/html; charset=utf-8\n\n'
+    b"<h1>Your parcel</h1><p>Pay <a href='http://127.0.0.1:9/'>here</a> before noon.</p><img src=http://127.0.0.1:9/pixel>"
+    + b"<p>"
+    + b"And a rather long paragraph which goes on and on. " * 12
+    + b"</p>"
+    + b"x" * 300
+    + b'\n--b\nContent-Type: application/pdf; name="a very long name of a file which nobody would ever have chosen by himself.pdf.exe"\n'
+    b"Content-Transfer-Encoding: base64\n\nSGVsbG8gd29ybGQ=\n--b--\n"
+)
 
 
 HOSTILE = [
@@ -121,6 +167,17 @@ def besieged():
             password=people.hashed(),
             recovery_email=text,
         )
+        FilterPolicy.objects.create(
+            scope=mailbox.email, spam_subject_tag2=text[:64], banned_rulenames=text[:250]
+        )
+        FilterSender.objects.create(scope=mailbox.email, sender=text[:250], wb="W")
+        name = json.dumps(text, ensure_ascii=False).encode()
+        hold(
+            mailbox.email, mail_id=f"hostile-{number}", subject=text, sender=text[:200], ago=-60,
+            text=b"From: " + name + b"\nSubject: " + name + b"\nContent-Type: multipart/mixed; boundary=b\n\n--b\nContent-Type: text/html\n\n"
+            + text.encode() + b"<iframe src=//127.0.0.1:9/></iframe><meta http-equiv=refresh content=0><base href=//x>\n--b\n"
+            + b"Content-Type: image/svg+xml; name=" + name + b"\n\n<svg onload=alert(1)>\n--b--\n",
+        )  # fmt: skip
         Role.objects.create(mailbox=mailbox, kind="admin", domain_id=domain)
         Alias.objects.create(
             source=f"alias@{domain}",

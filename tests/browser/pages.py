@@ -125,6 +125,24 @@ def _bulk(do: str, all_of_them: bool = False) -> Callable[[Page], None]:
     return then
 
 
+def _picked(page: Page):
+    for box in page.locator("tbody .pick input").all()[:3]:
+        box.check()
+
+
+def _act(do: str) -> Callable[[Page], None]:
+    def then(page: Page):
+        page.locator("tbody .pick input").first.check()
+        send(page, f".bulk [value={do}]")
+
+    return then
+
+
+def _refused_senders(page: Page):
+    page.locator("#id_of-senders").fill("no sender\nanother one")
+    send(page, "main form:has(#id_of-senders) .actions button")
+
+
 LOCAL = "a-name-of-sixty-four-letters-".ljust(64, "z")
 A = "/domains/a.example/"
 HELD = message(900)["queue_id"]
@@ -218,6 +236,30 @@ PAGES = [
     Shown("accounts:audit_own", "dadm_a", "/log/own/"),
     Shown("accounts:trash", "dadm_a", "/trash/"),
     Shown("accounts:trash", "postmaster@example.test", "/trash/", empty=True),
+    Shown("server:quarantine", "user1", "/quarantine/"),
+    Shown("server:quarantine", "user1", "/quarantine/", "picked", _picked),
+    Shown("server:quarantine", "new@b.example", "/quarantine/", "nothing yet"),
+    Shown("server:quarantine", "dadm_a", "/quarantine/"),
+    Shown("server:quarantine", "help_a", "/quarantine/?sender=nobody@nowhere.example", "nothing found"),
+    Shown("server:quarantine", "root1", "/quarantine/?to=not+an+address&kind=V", "refused"),
+    Shown("server:quarantine", "postmaster@example.test", "/quarantine/", empty=True),
+    Shown("server:quarantine_message", "user1", "/quarantine/a-long-one.1/", "", _open),
+    Shown("server:quarantine_message", "root1", "/quarantine/a-virus.1/", "virus"),
+    Shown("server:quarantine_message", "user1", "/quarantine/a-virus.1/", "virus of one's own"),
+    Shown("server:quarantine_message", "user2", "/quarantine/a-virus.1/", "not found", status=404),
+    Shown("server:quarantine", "user1", "/quarantine/", "delete", _act("delete")),
+    Shown("server:quarantine", "root1", "/quarantine/?kind=V", "release a virus", _act("release")),
+    Shown("server:filter", "root1", "/filter/"),
+    Shown("server:filter", "postmaster@example.test", "/filter/", empty=True),
+    Shown("accounts:filter_own", "user1", "/filter/own/"),
+    Shown("accounts:filter_own", "user9", "/filter/own/", "no senders"),
+    Shown("accounts:filter_own", "user9", "/filter/own/", "refused", _refused_senders),
+    Shown("accounts:mailbox_filter", "dadm_a", "/mailboxes/user1@a.example/filter/"),
+    Shown("accounts:mailbox_filter", "help_a", "/mailboxes/user1@a.example/filter/", "seen"),
+    Shown("domains:domain_filter", "dadm_a", f"{A}filter/"),
+    Shown("domains:domain_filter", "help_a", f"{A}filter/", "seen"),
+    Shown("domains:domain_filter", "root1", "/domains/a-mirror.example/filter/", "mirror"),
+    Shown("domains:domain_filter", "root1", f"/domains/{LONG}/filter/", "long"),
     Shown("server:status", "root1", "/status/"),
     Shown("server:status", "postmaster@example.test", "/status/", empty=True),
     Shown("server:probe", "root1", "/status/clamav/", "open", _open),

@@ -18,7 +18,7 @@ from django.utils import timezone
 
 from accounts import audit, trash, usage
 from mailpanel.daemons import DaemonError
-from mailpanel.server import sending, tables
+from mailpanel.server import digest, retention, sending, tables
 from mailpanel.server.rounds import Collector
 
 log = logging.getLogger(__name__)
@@ -61,7 +61,22 @@ def trim(minute: int | None) -> None:
         sending.trim()
 
 
-JOBS: tuple[Callable[[int | None], None], ...] = (mailbox_usage, sending_shares, purge, trim)
+def quarantine(minute: int | None) -> None:
+    """Each minute what the lists need, each hour the purge of what is too old."""
+    retention.fill_in_domains()
+    if minute is None or minute % 60 == 45:
+        retention.purge()
+
+
+def digests(minute: int | None) -> None:
+    """From the morning on, every ten minutes to those that have not had today's."""
+    if minute is None or minute % 10 == 5:
+        digest.send()
+
+
+JOBS: tuple[Callable[[int | None], None], ...] = (
+    mailbox_usage, sending_shares, purge, trim, quarantine, digests,
+)  # fmt: skip
 
 
 class Command(BaseCommand):

@@ -7,7 +7,7 @@ import domains.models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("server", "0003_quarantine"),
+        ("server", "0005_digest"),
     ]
 
     operations = [
