@@ -5,6 +5,7 @@ from accounts.views.exports import mailboxes_export
 from accounts.views.mailboxes import mailbox_new
 from accounts.views.roles import domain_roles
 from domains import views
+from mailpanel.server.views.trace import domain_messages, domain_traffic
 
 app_name = "domains"
 urlpatterns = [
@@ -18,6 +19,8 @@ urlpatterns = [
     path("domains/<str:name>/aliases/", views.domain_aliases, name="domain_aliases"),
     path("domains/<str:name>/aliases/new/", views.alias_new, name="alias_new"),
     path("domains/<str:name>/activity/", domain_activity, name="domain_activity"),
+    path("domains/<str:name>/messages/", domain_messages, name="domain_messages"),
+    path("domains/<str:name>/traffic/", domain_traffic, name="domain_traffic"),
     path("domains/<str:name>/roles/", domain_roles, name="domain_roles"),
     path("aliases/", views.aliases, name="aliases"),
     path("aliases/<str:source>/", views.alias, name="alias"),

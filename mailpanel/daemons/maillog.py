@@ -20,7 +20,13 @@ _SYSLOG = re.compile(
 )
 # Dovecot's own log has neither a host nor a program.
 _DOVECOT_LOG = re.compile(rf"{_STAMP} (?P<text>lmtp\([^()\s]*\)<\d+><[^<>\s]+>: Info: .*)")
-_MONTHS = dict(zip("Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split(), range(1, 13), strict=True))
+_MONTHS = dict(
+    zip(
+        ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"],
+        range(1, 13),
+        strict=True,
+    )
+)
 
 _ATOM = r'(?:"(?:[^"\\]|\\.)*"|[^"\\<>\s])*'  # outside of quotes an address has neither < nor >
 _QUEUE_ID = r"[0-9A-F]{6,}|[0-9B-DF-HJ-NP-TV-Zb-df-hj-np-tv-y]{10,}z[0-9A-Za-z]+"
@@ -68,6 +74,10 @@ def parse(raw: bytes, now: datetime, zone: tzinfo | None = None) -> tuple[Line, 
     line = split(raw, now, zone)
     event = line and read(line)
     return (line, event) if event else None
+
+
+def is_queue_id(text: str) -> bool:
+    return bool(re.fullmatch(_QUEUE_ID, text))
 
 
 def of_host(line: Line, host: str) -> Line:

@@ -428,9 +428,9 @@ def _delivery(mail: Mail, event: Event) -> None:
     to, original = event.to[:NAME], event.original[:NAME]
     if event.others and not event.others[0].startswith("dovecot:"):
         # With the filter's answer the message goes on under its next queue id, or ends here.
-        if waiting := mail.recipients.get((to, original)):
-            if waiting.queue_id == event.key and waiting.state == State.WAITING:
-                waiting.state, waiting.queue_id = State.NONE, ""
+        waiting = mail.recipients.get((to, original))
+        if waiting and waiting.queue_id == event.key and waiting.state == State.WAITING:
+            waiting.state, waiting.queue_id = State.NONE, ""
         if event.others[0].startswith("amavis:"):
             mail.put(
                 to, original, State.BOUNCED if event.status == "bounced" else State.QUARANTINED, event.key

@@ -73,6 +73,12 @@ class Place:
             path = self.log / name
             path.touch(mode=0o600)
             shutil.chown(path, "clamav" if name == "clamd.log" else owner.pw_name)
+        # What the message trace is read from: the panel is in this group.
+        for name in ("postfix.log", "dovecot.log"):
+            path = self.log / name
+            path.touch(mode=0o640)
+            shutil.chown(path, "root", "postfix")
+            path.chmod(0o640)
         key = self.directory / "secret_key"
         if key.exists():
             shutil.chown(key, owner.pw_name)

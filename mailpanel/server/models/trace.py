@@ -21,6 +21,14 @@ class State(models.IntegerChoices):
     BOUNCED = 5, _("Returned")
     WAITING = 6, _("Waiting")
 
+    @property
+    def level(self) -> str:
+        return ("", "ok", "ok", "warn", "bad", "bad", "warn")[self]
+
+    @property
+    def icon(self) -> str:
+        return ("clock", "ok", "send", "quarantine", "bad", "undo", "clock")[self]
+
 
 class Message(models.Model):
     """One message, by however many queue ids it passed. `accepted` is whether Postfix took it into its queue."""
@@ -83,6 +91,10 @@ class Recipient(models.Model):
         constraints = [
             models.UniqueConstraint(name="trace_recipient_once", fields=["message", "address", "original"])
         ]
+
+    @property
+    def told_state(self) -> State:
+        return State(self.state)
 
 
 class Line(models.Model):
