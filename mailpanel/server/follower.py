@@ -76,7 +76,7 @@ class Follower:
 
     def step(self) -> bool:
         """One portion of each log; whether there is more at once."""
-        read, batch, now = [], [], timezone.now()
+        read, batch, moved, now = [], [], False, timezone.now()
         for path in self.paths:
             position = self._position(path)
             before = Place(position.inode, position.offset, position.length, position.fingerprint)
@@ -85,6 +85,7 @@ class Follower:
             except OSError as error:
                 self._note(position, MISSING if isinstance(error, FileNotFoundError) else UNREADABLE)
                 continue
+            moved = moved or after != before
             batch += [found for raw in lines if (found := maillog.parse(raw, now))]
             if after != before or position.error or not position.read:
                 read.append((position, after))
@@ -94,7 +95,7 @@ class Follower:
             batch = [(maillog.of_host(line, self.machine), event) for line, event in batch]
         with contextlib.suppress(ReadByAnother):
             self._write(read, batch, now)
-        return any(after.offset for _position, after in read)
+        return moved
 
     def _position(self, path: Path) -> Position:
         found = Position.objects.filter(host=self.machine, path=str(path)).first()
