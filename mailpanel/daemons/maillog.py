@@ -315,8 +315,9 @@ def _of_dovecot(said: str, relay: str) -> tuple[str, ...]:
 # --- Amavis ---------------------------------------------------------------------------------------------------
 
 _VERDICT = re.compile(r"\(([\w-]+)\) (Passed|Blocked) ([A-Z]+)(?:-[A-Z0-9-]+)?( .*)")
-_PARTIES = (
-    rf"\{{[\w,]*\}},(?: [\w./-]+)*(?: \[[^\]\s]*\](?::\d+)?)* <({_ATOM})> -> (<{_ATOM}>(?:,<{_ATOM}>)*)"
+_PARTIES = re.compile(
+    rf" \{{[\w,]*\}},(?: [\w./-]+)*(?: \[[^\]\s]*\](?::\d+)?)* <(?P<sender>{_ATOM})> -> (?P<to><{_ATOM}>(?:,<{_ATOM}>)*)"
+    rf"(?:, quarantine: [^,\s]+)?(?:, Queue-ID: (?P<queue>{_QUEUE_ID}))?"
 )
 # The stranger's Message-ID stands before this, so the last one counts.
 _RESULT = re.compile(
@@ -330,8 +331,12 @@ def _amavis(text: str) -> Event | None:
     result = found and _RESULT.fullmatch(found[4])
     if not result:
         return None
-    sender, recipients = _parties(found[3], found[4])
-    queued = tuple(key for key in (result["queued"] or "").split("/") if re.fullmatch(_QUEUE_ID, key))
+    parties = _parties(found[3], found[4])
+    sender, recipients = (
+        (parties["sender"], tuple(re.findall(rf"<({_ATOM})>", parties["to"]))) if parties else (None, ())
+    )
+    names = [parties and parties["queue"], *(result["queued"] or "").split("/")]
+    queued = tuple(name for name in names if name and is_queue_id(name))
     hits = result["hits"]
     return Event(
         "verdict", f"amavis:{found[1]}", queued, sender=sender, recipients=recipients, status=found[3].lower(),
@@ -340,19 +345,13 @@ def _amavis(text: str) -> Event | None:
     )  # fmt: skip
 
 
-def _parties(verdict: str, text: str) -> tuple[str | None, tuple[str, ...]]:
+def _parties(verdict: str, text: str) -> re.Match | None:
     """Sender and recipients. After BANNED stands the name of an attachment, which may be made to look like them: then they
     are told only if there is nothing else that they could be."""
-    if verdict in ("BANNED", "INFECTED"):
-        found = re.findall(_PARTIES, text)
-        if len(found) != 1:
-            return None, ()
-        sender, recipients = found[0]
-    elif first := re.match(" " + _PARTIES, text):
-        sender, recipients = first.groups()
-    else:
-        return None, ()
-    return sender, tuple(re.findall(rf"<({_ATOM})>", recipients))
+    if verdict not in ("BANNED", "INFECTED"):
+        return _PARTIES.match(text)
+    found = list(_PARTIES.finditer(text))
+    return found[0] if len(found) == 1 else None
 
 
 # --- Dovecot --------------------------------------------------------------------------------------------------

@@ -337,6 +337,8 @@ class Ledger:
                     part.message = mail.row
         recipients = [row for mail in self._changed for row in mail.recipients.values()]
         _save(recipients, ["original", "state", "waited", "queue_id"])
+        for place, key in self.keys.items():
+            key.message = self.mails[place].row
         known = [key for key in self.keys.values() if key.pk]
         _save(known + [key for mail in self._changed for key in mail.keys], ["ended"])
         models.Line.objects.bulk_create(

@@ -184,11 +184,12 @@ def _trim(message: Told, recipients: list[Recipient]) -> None:
     seen = set()
     for row in recipients:
         if not message.names(row.address):
+            if not (row.original and message.names(row.original)):
+                message.others += 1
+                continue
             row.address, row.original = row.original, ""
         elif not message.names(row.original):
             row.original = ""
-        if not message.names(row.address):
-            message.others += 1
-        elif (row.address, row.original) not in seen:
+        if (row.address, row.original) not in seen:
             seen.add((row.address, row.original))
             message.recipients.append(row)

@@ -116,15 +116,16 @@ class Chart:
 
 
 def chart(domain: str, period: Period) -> Chart:
-    """One statement."""
-    begin, step = _begin(period)
-    sums: dict[datetime, dict] = defaultdict(lambda: dict.fromkeys(KINDS, 0))
+    """One statement. Places are told apart by Unix time: an hour that a clock goes through twice is two."""
+    places = _places(period)
+    begin = places[0]
+    sums: dict[float, dict] = defaultdict(lambda: dict.fromkeys(KINDS, 0))
     rows = Traffic.objects.filter(domain=domain, hour__gte=int(begin.timestamp()) // 3600)
     for hour, *numbers in rows.values_list("hour", *KINDS):
-        place = sums[_place(hour, period)]
+        place = sums[_place(hour, period).timestamp()]
         for kind, number in zip(KINDS, numbers, strict=True):
             place[kind] += number
-    slots = [Slot(at, **sums[at]) for at in _places(begin, step, period)]
+    slots = [Slot(at, **sums[at.timestamp()]) for at in places]
     whole = {kind: sum(getattr(slot, kind) for slot in slots) for kind in KINDS}
     return Chart(period, slots, Slot(begin, **whole))
 
@@ -141,23 +142,16 @@ def today(domain: str = "") -> Slot:
     )
 
 
-def _begin(period: Period) -> tuple[datetime, timedelta]:
-    now = timezone.localtime().replace(minute=0, second=0, microsecond=0)
-    if period.by_day:
-        return now.replace(hour=0) - timedelta(days=period.count - 1), timedelta(days=1)
-    return now - timedelta(hours=period.count - 1), timedelta(hours=1)
-
-
-def _places(begin: datetime, step: timedelta, period: Period) -> list[datetime]:
+def _places(period: Period) -> list[datetime]:
     """Days of people's clocks, however long each is; hours of Unix time."""
+    now, zone = timezone.now(), timezone.get_current_timezone()
     if period.by_day:
-        return [begin + number * step for number in range(period.count)]
-    return [
-        datetime.fromtimestamp(begin.timestamp() + 3600 * number, begin.tzinfo)
-        for number in range(period.count)
-    ]
+        today = now.astimezone(zone).replace(hour=0, minute=0, second=0, microsecond=0, fold=0)
+        return [today - timedelta(days=ago) for ago in reversed(range(period.count))]
+    hour = int(now.timestamp()) // 3600
+    return [datetime.fromtimestamp(3600 * (hour - ago), zone) for ago in reversed(range(period.count))]
 
 
 def _place(hour: int, period: Period) -> datetime:
     local = datetime.fromtimestamp(hour * 3600, timezone.get_current_timezone())
-    return local.replace(hour=0, fold=0) if period.by_day else local
+    return local.replace(hour=0, minute=0, fold=0) if period.by_day else local

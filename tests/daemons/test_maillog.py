@@ -16,7 +16,9 @@ AMAVIS = "/usr/sbin/amavisd[1]"
 
 
 def read(text: str, program: str = SMTPD, now=NOW):
-    found = maillog.parse(f"Nov 28 14:16:51 mail {program}: {text}".encode(errors="surrogateescape"), now, UTC)
+    found = maillog.parse(
+        f"Nov 28 14:16:51 mail {program}: {text}".encode(errors="surrogateescape"), now, UTC
+    )
     return found and found[1]
 
 
@@ -48,7 +50,9 @@ def test_times(stamp, now, wanted):
 
 
 def test_times_are_the_machines():
-    line = maillog.split(b"Nov 28 14:16:51 mail postfix/qmgr[1]: 4ABCDEF: removed", NOW, ZoneInfo("Europe/Berlin"))
+    line = maillog.split(
+        b"Nov 28 14:16:51 mail postfix/qmgr[1]: 4ABCDEF: removed", NOW, ZoneInfo("Europe/Berlin")
+    )
     assert line.at == datetime(2026, 11, 28, 13, 16, 51, tzinfo=UTC)
 
 
@@ -56,8 +60,15 @@ def test_times_are_the_machines():
 
 
 def test_way_of_a_message():
-    began = read("CC1C920EE66: client=mx.example.net[192.0.2.1]:40022, sasl_method=PLAIN, sasl_username=anna@a.example")
-    assert (began.kind, began.key, began.client, began.address) == ("began", "CC1C920EE66", "mx.example.net", "192.0.2.1")
+    began = read(
+        "CC1C920EE66: client=mx.example.net[192.0.2.1]:40022, sasl_method=PLAIN, sasl_username=anna@a.example"
+    )
+    assert (began.kind, began.key, began.client, began.address) == (
+        "began",
+        "CC1C920EE66",
+        "mx.example.net",
+        "192.0.2.1",
+    )
     assert began.login == "anna@a.example"
     assert read("CC1C920EE66: message-id=<1@x>", "postfix/cleanup[7]").message_id == "1@x"
     queued = read("CC1C920EE66: from=<a@x.example>, size=382, nrcpt=2 (queue active)", QMGR)
@@ -67,11 +78,19 @@ def test_way_of_a_message():
         " delays=0.02/0.01/0.01/0.02, dsn=2.0.0, status=sent (250 2.0.0 <user1@a.example> yAfGN5XlCmvkRQAAg+zDdQ:R2 Saved)",
         LMTP,
     )
-    assert (sent.to, sent.original, sent.status, sent.seconds) == ("user1@a.example", "info@a.example", "sent", 0.06)
+    assert (sent.to, sent.original, sent.status, sent.seconds) == (
+        "user1@a.example",
+        "info@a.example",
+        "sent",
+        0.06,
+    )
     assert sent.others == ("dovecot:yAfGN5XlCmvkRQAAg+zDdQ",)
     assert read("CC1C920EE66: removed", QMGR).kind == "removed"
     assert read("CC1C920EE66: from=<a@x.example>, status=expired, returned to sender", QMGR).kind == "expired"
-    assert read("CC1C920EE66: sender non-delivery notification: ED79520E404", "postfix/bounce[7]").said == "ED79520E404"
+    assert (
+        read("CC1C920EE66: sender non-delivery notification: ED79520E404", "postfix/bounce[7]").said
+        == "ED79520E404"
+    )
 
 
 def test_long_queue_ids_and_other_names_of_postfix():
@@ -99,7 +118,12 @@ def test_refused_at_the_door(said, stage):
     event = read(
         f"NOQUEUE: reject: {stage} from unknown[192.0.2.1]: {said}; from=<s@x.example> to=<nobody@a.example> proto=ESMTP helo=<h.example>"
     )
-    assert (event.kind, event.sender, event.to, event.said) == ("refused", "s@x.example", "nobody@a.example", said)
+    assert (event.kind, event.sender, event.to, event.said) == (
+        "refused",
+        "s@x.example",
+        "nobody@a.example",
+        said,
+    )
     screened = read(
         f"NOQUEUE: reject: {stage} from [192.0.2.1]:4022: {said}; from=<s@x.example>, to=<nobody@a.example>, proto=ESMTP, helo=<h>",
         "postfix/postscreen[7]",
@@ -124,9 +148,19 @@ PASSED = (
 
 def test_amavis():
     event = read(PASSED, AMAVIS)
-    assert (event.kind, event.key, event.others) == ("verdict", "amavis:01234-05", ("ABCDEF1234",))
+    assert (event.kind, event.key, event.others) == (
+        "verdict",
+        "amavis:01234-05",
+        ("FEDCBA4321", "ABCDEF1234"),
+    )
     assert (event.sender, event.recipients) == ("a@x.example", ("user1@a.example", "user2@b.example"))
-    assert (event.status, event.score, event.size, event.dsn, event.said) == ("clean", 1.25, 500, "Passed", "RelayedInbound")
+    assert (event.status, event.score, event.size, event.dsn, event.said) == (
+        "clean",
+        1.25,
+        500,
+        "Passed",
+        "RelayedInbound",
+    )
     infected = read(
         "(01234-06) Blocked INFECTED (Eicar-Test-Signature) {RejectedInbound,Quarantined}, [127.0.0.1]:40001 <a@x.example> ->"
         " <user1@a.example>, quarantine: tgSCkUHsS7_6, mail_id: tgSCkUHsS7_6, Hits: -, size: 500, 90 ms",
@@ -144,9 +178,10 @@ def test_answers_of_the_filter_link_only_where_it_listens():
     assert read(line.format("127.0.0.1[127.0.0.1]:10024"), "postfix/amavis/smtp[7]").others == ("ABCDEF1234",)
     assert read(line.format("mx.example.net[192.0.2.1]:25"), "postfix/smtp[7]").others == ()
     took = "250 2.7.0 Ok, discarded, id=01234-07 - spam"
-    assert read(
-        f"NOQUEUE: proxy-accept: END-OF-MESSAGE: {took}; from=<a@x> to=<b@y> proto=ESMTP helo=<h>"
-    ).key == "amavis:01234-07"
+    assert (
+        read(f"NOQUEUE: proxy-accept: END-OF-MESSAGE: {took}; from=<a@x> to=<b@y> proto=ESMTP helo=<h>").key
+        == "amavis:01234-07"
+    )
     refused = read(
         "NOQUEUE: proxy-reject: END-OF-MESSAGE: 554 5.7.0 Reject, id=01234-08 - INFECTED: Eicar; from=<a@x> to=<b@y> proto=ESMTP helo=<h>"
     )
@@ -156,7 +191,11 @@ def test_answers_of_the_filter_link_only_where_it_listens():
 def test_dovecot_with_and_without_syslog():
     raw = b"Nov 28 14:16:51 lmtp(user1@a.example)<17890><a2jgM5XlCmviRQAAg+zDdQ>: Info: sieve: msgid=<1@x>: stored mail into mailbox 'Junk'"
     stored = maillog.parse(raw, NOW, UTC)[1]
-    assert (stored.key, stored.to, stored.said) == ("dovecot:a2jgM5XlCmviRQAAg+zDdQ", "user1@a.example", "Junk")
+    assert (stored.key, stored.to, stored.said) == (
+        "dovecot:a2jgM5XlCmviRQAAg+zDdQ",
+        "user1@a.example",
+        "Junk",
+    )
     saved = read("lmtp(user1@a.example)<17890><a2jg:R2>: msgid=<x>: saved mail to INBOX", "dovecot")
     assert (saved.key, saved.said) == ("dovecot:a2jg", "INBOX")
     sent_on = read("lmtp(user1@a.example)<1><a2jg>: sieve: msgid=<x>: forwarded to <z@q.example>", "dovecot")
@@ -207,7 +246,8 @@ def test_a_stranger_is_not_taken_for_another_field(sender, to, reason):
     assert event is None or (event.sender, event.to) == (maillog.plain(sender), maillog.plain(to))
     assert event is None or event.login == ""
     event = read(
-        f"CC1C920EE66: to=<{to}>, relay=none, delay=1, delays=1/0/0/0, dsn=4.4.1, status=deferred ({logged(reason)})", "postfix/smtp[7]"
+        f"CC1C920EE66: to=<{to}>, relay=none, delay=1, delays=1/0/0/0, dsn=4.4.1, status=deferred ({logged(reason)})",
+        "postfix/smtp[7]",
     )
     assert (event.to, event.original, event.status, event.others) == (maillog.plain(to), "", "deferred", ())
     event = read(f"CC1C920EE66: from=<{sender}>, size=382, nrcpt=1 (queue active)", QMGR)
@@ -232,7 +272,10 @@ def test_message_ids_and_names_of_attachments_are_not_taken_for_addresses(messag
 
 @given(message_id=texts)
 def test_a_message_id_names_no_folder(message_id):
-    event = read(f"lmtp(user1@a.example)<1><a2jg>: sieve: msgid=<{logged(message_id)}>: stored mail into mailbox 'Junk'", "dovecot")
+    event = read(
+        f"lmtp(user1@a.example)<1><a2jg>: sieve: msgid=<{logged(message_id)}>: stored mail into mailbox 'Junk'",
+        "dovecot",
+    )
     assert (event.key, event.to, event.said) == ("dovecot:a2jg", "user1@a.example", "Junk")
 
 
@@ -254,8 +297,18 @@ def test_a_truncated_line_tells_nothing_wrong(length, whole):
 
 def test_an_overlong_line_is_passed_over_quickly():
     before = datetime.now(UTC)
-    for text in ("A" * 10**6, '"' * 10**6, "<" * 10**6, "\\" * 10**6, '""' * 3000, "CC1C920EE66: to=<" + '"a' * 1900):
-        assert read("CC1C920EE66: message-id=" + text, "postfix/cleanup[7]") is None or len(text) < maillog.LONGEST
+    for text in (
+        "A" * 10**6,
+        '"' * 10**6,
+        "<" * 10**6,
+        "\\" * 10**6,
+        '""' * 3000,
+        "CC1C920EE66: to=<" + '"a' * 1900,
+    ):
+        assert (
+            read("CC1C920EE66: message-id=" + text, "postfix/cleanup[7]") is None
+            or len(text) < maillog.LONGEST
+        )
         read(f"NOQUEUE: reject: RCPT from a[b]: {text}", SMTPD)
         read(f"(1-2) Blocked BANNED {text[:3900]}", AMAVIS)
     assert datetime.now(UTC) - before < timedelta(seconds=20)

@@ -34,7 +34,9 @@ class Log:
 
     def is_read(self):
         """Each line once, and none that is not there."""
-        seen = sorted(int(one[6:].partition("@")[0]) for one in Recipient.objects.values_list("address", flat=True))
+        seen = sorted(
+            int(one[6:].partition("@")[0]) for one in Recipient.objects.values_list("address", flat=True)
+        )
         assert seen == list(range(1, self.written + 1))
         assert Message.objects.count() == self.written
 
