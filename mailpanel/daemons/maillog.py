@@ -154,7 +154,7 @@ def read(line: Line) -> Event | None:
     return _dovecot(line.text) if program == "dovecot" else None
 
 
-_OF_QUEUE = re.compile(rf"({_QUEUE_ID}|NOQUEUE): (.*)")
+_OF_QUEUE = re.compile(rf"(?:({_QUEUE_ID}|NOQUEUE): )?(.*)")
 _CLIENT = re.compile(
     rf"client={_PEER}(?:, sasl_method=[^,\s]+)?(?:, sasl_username=(?P<login>[^,\s]+))?(?P<more>(?:, .*)?)"
 )
@@ -190,7 +190,7 @@ def _postfix(program: str, text: str) -> Event | None:
     if not found:
         return None
     key, text = found[1], found[2]
-    if key == "NOQUEUE":
+    if not key or key == "NOQUEUE":
         return (_refused("", text) or _proxied(text)) if program in ("smtpd", "postscreen") else None
     reader = _READERS.get(program, _delivery)
     return reader(key, text) or Event("other", key)
@@ -316,14 +316,15 @@ def _of_dovecot(said: str, relay: str) -> tuple[str, ...]:
 
 _VERDICT = re.compile(r"\(([\w-]+)\) (Passed|Blocked) ([A-Z]+)(?:-[A-Z0-9-]+)?( .*)")
 _PARTIES = re.compile(
-    rf" \{{[\w,]*\}},(?: [\w./-]+)*(?: \[[^\]\s]*\](?::\d+)?)* <(?P<sender>{_ATOM})> -> (?P<to><{_ATOM}>(?:,<{_ATOM}>)*)"
+    rf" \{{(?P<did>[\w,]*)\}},(?: [\w./-]+)*(?: \[(?P<client>[^\]\s]*)\](?::\d+)?)* <(?P<sender>{_ATOM})> -> (?P<to><{_ATOM}>(?:,<{_ATOM}>)*)"
     rf"(?:, quarantine: [^,\s]+)?(?:, Queue-ID: (?P<queue>{_QUEUE_ID}))?"
 )
 # The stranger's Message-ID stands before this, so the last one counts.
 _RESULT = re.compile(
-    r".*, mail_id: (?P<mail>[\w+-]+), Hits: (?P<hits>-?\d+(?:\.\d+)?|-), size: (?P<size>\d+)(?:, pt: \d+)?"
-    r"(?:, queued_as: (?P<queued>[\w/]+))?(?:, (?!mail_id|Hits|queued_as)[\w-]+[:=] ?[^,\s]+)*, \d+ ms"
+    r"(?P<before>.*), Hits: (?P<hits>-?\d+(?:\.\d+)?|-), size: (?P<size>\d+)(?:, pt: \d+)?(?:, queued_as: (?P<queued>[\w/]+))?"
+    r"(?:, (?!Hits|queued_as)[\w-]+[:=] ?[^,\s]+)*, \d+ ms"
 )
+_KEPT = re.compile(r".*, mail_id: ([\w+-]+)")
 
 
 def _amavis(text: str) -> Event | None:
@@ -332,16 +333,14 @@ def _amavis(text: str) -> Event | None:
     if not result:
         return None
     parties = _parties(found[3], found[4])
-    sender, recipients = (
-        (parties["sender"], tuple(re.findall(rf"<({_ATOM})>", parties["to"]))) if parties else (None, ())
-    )
-    names = [parties and parties["queue"], *(result["queued"] or "").split("/")]
-    queued = tuple(name for name in names if name and is_queue_id(name))
-    hits = result["hits"]
+    told = parties.groupdict() if parties else dict.fromkeys(_PARTIES.groupindex)
+    names = [told["queue"], *(result["queued"] or "").split("/")]
+    kept, hits = _KEPT.fullmatch(result["before"]), result["hits"]
     return Event(
-        "verdict", f"amavis:{found[1]}", queued, sender=sender, recipients=recipients, status=found[3].lower(),
-        said=(re.findall(r" \{([\w,]*)\},", found[4]) or [""])[-1], size=int(result["size"][:18]), score=None if hits == "-" else max(min(float(hits), 1e6), -1e6),
-        quarantine=result["mail"], dsn=found[2],
+        "verdict", f"amavis:{found[1]}", tuple(name for name in names if name and is_queue_id(name)),
+        address=told["client"] or "", sender=told["sender"], recipients=tuple(re.findall(rf"<({_ATOM})>", told["to"] or "")),
+        status=found[3].lower(), dsn=found[2], said=told["did"] or "", size=int(result["size"][:18]),
+        score=None if hits == "-" else max(min(float(hits), 1e6), -1e6), quarantine=kept[1] if kept else "",
     )  # fmt: skip
 
 

@@ -167,9 +167,10 @@ class Mail:
     def absorb(self, other: "Mail") -> None:
         """The other one is this one, too."""
         mine, theirs = self.row, other.row
-        for name in ("login", "sender", "size", "message_id", "verdict", "score", "quarantine", "queue_id"):
+        for name in ("login", "sender", "message_id", "verdict", "score", "quarantine", "queue_id"):
             if getattr(mine, name) in ("", None):
                 setattr(mine, name, getattr(theirs, name))
+        _sized(mine, theirs.size)
         if not mine.client or (_is_here(mine.address) and theirs.client):
             mine.client, mine.address = theirs.client, theirs.address
         mine.at, mine.last = min(mine.at, theirs.at), max(mine.last, theirs.last)
@@ -417,7 +418,12 @@ def _queued(mail: Mail, event: Event) -> None:
     row = mail.row
     row.accepted = True
     row.sender = event.sender[:NAME] if row.sender is None else row.sender
-    row.size = event.size if row.size is None else row.size
+    _sized(row, event.size)
+
+
+def _sized(row: Message, size: int | None) -> None:
+    """The least of what was told: as it came, without what the filter has written into its head."""
+    row.size = min((one for one in (row.size, size) if one is not None), default=None)
 
 
 def _delivery(mail: Mail, event: Event) -> None:
@@ -471,13 +477,16 @@ def _verdict(mail: Mail, event: Event) -> None:
     row = mail.row
     row.verdict, row.score = event.status[:16], event.score
     row.sender = event.sender[:NAME] if row.sender is None and event.sender is not None else row.sender
-    row.size = event.size if row.size is None else row.size
+    _sized(row, event.size)
+    if not row.client and not row.address:
+        row.address = event.address[:64]
     if event.dsn == "Blocked":
         row.quarantine = event.quarantine[:32] if "Quarantined" in event.said else row.quarantine
         refused = "Rejected" in event.said
         state = State.REFUSED if refused else State.BOUNCED if "Bounced" in event.said else State.QUARANTINED
         for address in event.recipients:
-            mail.put(address, "", state)
+            if not any(key[0] == address[:NAME] and row.state for key, row in mail.recipients.items()):
+                mail.put(address, "", state)
 
 
 _APPLY = {

@@ -179,11 +179,11 @@ def test_answers_of_the_filter_link_only_where_it_listens():
     assert read(line.format("mx.example.net[192.0.2.1]:25"), "postfix/smtp[7]").others == ()
     took = "250 2.7.0 Ok, discarded, id=01234-07 - spam"
     assert (
-        read(f"NOQUEUE: proxy-accept: END-OF-MESSAGE: {took}; from=<a@x> to=<b@y> proto=ESMTP helo=<h>").key
+        read(f"proxy-accept: END-OF-MESSAGE: {took}; from=<a@x> to=<b@y> proto=ESMTP helo=<h>").key
         == "amavis:01234-07"
     )
     refused = read(
-        "NOQUEUE: proxy-reject: END-OF-MESSAGE: 554 5.7.0 Reject, id=01234-08 - INFECTED: Eicar; from=<a@x> to=<b@y> proto=ESMTP helo=<h>"
+        "proxy-reject: END-OF-MESSAGE: 554 5.7.0 Reject, id=01234-08 - INFECTED: Eicar; from=<a@x> to=<b@y> proto=ESMTP helo=<h>"
     )
     assert (refused.kind, refused.key) == ("refused", "amavis:01234-08")
 
@@ -263,8 +263,10 @@ def test_message_ids_and_names_of_attachments_are_not_taken_for_addresses(messag
     )
     event = read(f"(01234-05) Blocked SPAM {rest}", AMAVIS)
     assert (event.recipients, event.others, event.quarantine) == (("user1@a.example",), (), "tgSCkUHsS7_6")
+    assert (event.said, event.address) == ("DiscardedInbound,Quarantined", "127.0.0.1")
     event = read(f"(01234-05) Blocked BANNED ({logged(file)}) {rest}", AMAVIS)
     assert event.recipients in ((), ("user1@a.example",))
+    assert event.said in ("", "DiscardedInbound,Quarantined")
     assert (event.status, event.others, event.quarantine) == ("banned", (), "tgSCkUHsS7_6")
     event = read(f"CC1C920EE66: message-id=<{logged(message_id)}>", "postfix/cleanup[7]")
     assert (event.kind, event.to, event.sender) == ("named", "", None)

@@ -88,9 +88,10 @@ def verdict(number, sender, to, what="Passed CLEAN {RelayedInbound}", queued="",
     recipients = ",".join(f"<{one}>" for one in to.split())
     first = f", Queue-ID: {key}" if key else ""
     second = f", queued_as: {queued}" if queued else ""
+    kept = f"mail_id: mail{number}, " if "Quarantined" in what else ""
     return (
-        f"/usr/sbin/amavisd[5]: ({number}) {what}, [127.0.0.1]:4000 [192.0.2.1] <{sender}> -> {recipients}{first},"
-        f" Message-ID: <{number}@x.example>, mail_id: mail{number}, Hits: {hits}, size: 500{second}, 140 ms"
+        f"/usr/sbin/amavisd[5]: ({number}) {what}, [192.0.2.1]:4000 <{sender}> -> {recipients}{first},"
+        f" Message-ID: <{number}@x.example>, {kept}Hits: {hits}, size: 450{second}, 140 ms"
     )
 
 
@@ -100,7 +101,7 @@ def passed_before_queue(key, number, sender, to):
         f"postfix/reinject/smtpd[1]: {key}: client=localhost[127.0.0.1], orig_client=mx.example.net[192.0.2.1]",
         *came(key, sender)[1:],
         verdict(number, sender, to, queued=key),
-        "postfix/smtpd[1]: NOQUEUE: proxy-accept: END-OF-MESSAGE: 250 2.0.0 from MTA(smtp:[127.0.0.1]:10025): 250 2.0.0 Ok: queued as"
+        "postfix/smtpd[1]: proxy-accept: END-OF-MESSAGE: 250 2.0.0 from MTA(smtp:[127.0.0.1]:10025): 250 2.0.0 Ok: queued as"
         f" {key}; from=<{sender}> to=<{to.split()[-1]}> proto=ESMTP helo=<h.example>",
         *(went(key, one) for one in to.split()),
         gone(key),
@@ -116,7 +117,7 @@ def virus(number, sender, to):
             "Blocked INFECTED (Eicar-Test-Signature) {RejectedInbound,Quarantined}",
             hits="-",
         ),
-        f"postfix/smtpd[1]: NOQUEUE: proxy-reject: END-OF-MESSAGE: 554 5.7.0 Reject, id={number} - INFECTED: Eicar-Test-Signature;"
+        f"postfix/smtpd[1]: proxy-reject: END-OF-MESSAGE: 554 5.7.0 Reject, id={number} - INFECTED: Eicar-Test-Signature;"
         f" from=<{sender}> to=<{to.split()[-1]}> proto=ESMTP helo=<h.example>",
     ]
 
@@ -124,7 +125,7 @@ def virus(number, sender, to):
 def spam(number, sender, to):
     return [
         verdict(number, sender, to, "Blocked SPAM {DiscardedInbound,Quarantined}", hits="15.2"),
-        f"postfix/smtpd[1]: NOQUEUE: proxy-accept: END-OF-MESSAGE: 250 2.7.0 Ok, discarded, id={number} - spam;"
+        f"postfix/smtpd[1]: proxy-accept: END-OF-MESSAGE: 250 2.7.0 Ok, discarded, id={number} - spam;"
         f" from=<{sender}> to=<{to.split()[-1]}> proto=ESMTP helo=<h.example>",
     ]
 
