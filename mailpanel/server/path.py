@@ -33,6 +33,7 @@ class Step:
     said: str = ""  # the other server's own words
     times: int = 1
     until: datetime | None = None  # the last of several times
+    origin: bool = False  # tells where it came from
 
 
 @dataclass
@@ -51,6 +52,8 @@ def way(message: Told, lines: list[Line]) -> Way:
         parsed = maillog.parse(line.text.encode(), line.at + timedelta(days=1))
         if parsed and (step := _step(parsed[1], line.at, message, found)):
             _add(found.steps, step)
+    if found.steps and message.row.address and not any(step.origin for step in found.steps):
+        found.steps.insert(0, _from(message.at, _server(message.row.client, message.row.address)))
     found.headline, found.more = _headline(message, found)
     return found
 
@@ -73,17 +76,20 @@ def _step(event: Event, at: datetime, message: Told, found: Way) -> Step | None:
 
 
 def _began(event, at, message, found):
+    here = event.address.startswith("127.") or event.address == "::1"
+    if any(step.origin for step in found.steps):  # back from the filter
+        return None
     where = _server(event.client, event.address)
     if event.login:
         title = _("%(login)s signed in and sent it") % {"login": _shown(event.login, message)}
-        return Step(at, "send", title, more=_("from %(where)s") % {"where": where})
-    if event.address.startswith("127.") or event.address == "::1":
-        if any(step.icon in ("send", "mail", "home") for step in found.steps):
-            return None  # back from the filter
-        return Step(at, "home", _("A program of this server sent it"))
-    if any(step.icon == "mail" for step in found.steps):
-        return None
-    return Step(at, "mail", _("It came from %(where)s") % {"where": where})
+        return Step(at, "send", title, more=_("from %(where)s") % {"where": where}, origin=True)
+    if here:
+        return Step(at, "home", _("A program of this server sent it"), origin=True)
+    return _from(at, where)
+
+
+def _from(at, where: str) -> Step:
+    return Step(at, "mail", _("It came from %(where)s") % {"where": where}, origin=True)
 
 
 def _queued(event, at, message, found):
@@ -156,12 +162,8 @@ def _refused(event, at, message, found):
         }
     else:
         title = _("Put off") if put_off else _("Refused")
-    where = "" if event.key or not event.client else _("It came from %(where)s.") % {
-        "where": _server(event.client, event.address)
-    }  # fmt: skip
-    return Step(
-        at, "bad", title, "warn" if put_off else "bad", f"{why} {where}".strip(), _said(event.said, message)
-    )
+    level = "warn" if put_off else "bad"
+    return Step(at, "bad", title, level, why, _said(event.said, message))
 
 
 def _stored(event, at, message, found):
