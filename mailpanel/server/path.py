@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from django.conf import settings
+from django.utils.formats import number_format
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
@@ -95,12 +96,16 @@ def _from(at, where: str) -> Step:
 def _queued(event, at, message, found):
     if any(step.icon == "check" for step in found.steps):
         return None
-    title = _("It was taken, %(size)s") % {"size": quota.show(event.size or 0)}
+    title = _("It was taken, %(size)s") % {"size": quota.show(message.row.size or event.size or 0)}
     return Step(at, "check", title)
 
 
 def _verdict(event, at, message, found):
-    score = "" if event.score is None else _("Its spam score is %(score)s.") % {"score": event.score}
+    score = (
+        ""
+        if event.score is None
+        else _("Its spam score is %(score)s.") % {"score": number_format(round(event.score, 1))}
+    )
     if event.status in ("infected", "banned"):
         title = (
             _("The filter found a virus in it")
@@ -257,7 +262,7 @@ def _headline(message: Told, found: Way) -> tuple[str, str]:
         why = next(filter(None, found.reasons.values()), "")
     match message.state:
         case State.DELIVERED:
-            return ngettext("Delivered", "Delivered to all %(number)s recipients", number) % {
+            return ngettext("Delivered", "Delivered to %(number)s recipients", number) % {
                 "number": number
             }, ""
         case State.SENT:

@@ -63,7 +63,9 @@ class Chart:
 
     @property
     def top(self) -> int:
-        return max(int(plots.round_up(max(slot.all for slot in self.slots))), 2)
+        """Where the scale ends: an even number, since half of it is told, too."""
+        least = int(plots.round_up(max(slot.all for slot in self.slots)))
+        return max(least + least % 2, 2)
 
     @property
     def half(self) -> int:

@@ -25,11 +25,14 @@ from domains.lifecycle import Destination, open_domain, save_alias  # noqa: E402
 from domains.models import Alias, Domain  # noqa: E402
 from mailpanel.daemons import DaemonError  # noqa: E402
 from mailpanel.daemons.text import Text  # noqa: E402
+from mailpanel.management import letters  # noqa: E402
 from mailpanel.management.past import make_past  # noqa: E402
+from mailpanel.management.post import make_mail  # noqa: E402
 from mailpanel.server.models import Alert, Incident, Standing  # noqa: E402
 from mailpanel.sqlite.base import dovecot_file  # noqa: E402
 from tests import people  # noqa: E402
 from tests.authenticator import give  # noqa: E402
+from tests.server.letters import took  # noqa: E402
 
 GB = 2**30
 IDN = addresses.parse_domain("bücher-und-mehr.example")
@@ -74,6 +77,7 @@ def full():
     _trash()
     _audit()
     make_past(timezone.now(), going_on=True)
+    _mail()
     Alert.objects.create(
         about="trial",
         way="webhook",
@@ -347,6 +351,44 @@ def _use():
             sign_ins.append((mailbox.email, "pop3", "192.0.2.7", now - 3600 * 31 * number - 86_400))
     _as_dovecot("INSERT INTO mailbox_usage (email, bytes, messages) VALUES (%s, %s, %s)", usage)
     _as_dovecot("INSERT INTO last_login (email, service, address, time) VALUES (%s, %s, %s, %s)", sign_ins)
+
+
+def _mail():
+    """A month of it, and what a page has to bear: tries without end, many recipients, long and hostile names."""
+    make_mail(timezone.now())
+    key, wall = "4FEEDBEEF0", '"<b>&quot;' + "a" * 120 + '"@' + LONG
+    many = [f"user{number}@a.example" for number in (1, 2, 9)] + [
+        "user1@b.example",
+        f"nobody@{IDN}",
+        f"x@{LONG}",
+    ]
+    ago = {"ago": timedelta(minutes=50)}
+    took(letters.delivered(f"{key}1", "programme@stadttheater.example", *many), **ago)
+    took(
+        letters.waits(
+            f"{key}2", "user1@a.example", "lena.orlova@orchester-nord.example", login="user1@a.example"
+        ),
+        **ago,
+    )
+    for number in range(1, 6):
+        took(
+            letters.waits(f"{key}2", "", "lena.orlova@orchester-nord.example")[-1:], after=300 * number, **ago
+        )
+    took(
+        letters.refused(
+            wall, "user1@a.example", f"554 5.7.1 Service unavailable; {wall} blocked using zen.spamhaus.org"
+        ),
+        **ago,
+    )
+    took(letters.spam("00001-01", "win@prize-today.example", "user1@a.example"), **ago)
+    took(
+        letters.passed_after_queue(
+            f"{key}3", f"{key}4", "00001-02", "user1@a.example", "user2@a.example", "everybody@a.example"
+        ),
+        **ago,
+    )
+    of_these = Mailbox.objects.filter(email__in=["user1@a.example", "user2@a.example"])
+    of_these.update(created=timezone.now() - timedelta(days=400))
 
 
 def _as_dovecot(statement: str, rows: list[tuple]):

@@ -315,7 +315,7 @@ def test_the_same_wait_is_told_once(as_):
         took([waits("4AAAAAAA01", "s@x.example", "user1@a.example")[-1]], after=60 + number)
     body = text(page_of(as_("user1"), "s@x.example"))
     assert body.count("It waits to go to") == 1
-    assert "6 times" in body
+    assert "6 tries" in body
 
 
 def test_hostile_names_are_harmless(as_):

@@ -20,6 +20,7 @@ from domains.lifecycle import Destination, open_domain, save_alias
 from domains.models import Alias, Domain
 from mailpanel.management.operator import OperatorCommand, Refused, validate
 from mailpanel.management.past import make_past
+from mailpanel.management.post import make_mail
 from mailpanel.sqlite.base import dovecot_file
 
 
@@ -41,8 +42,10 @@ class Command(OperatorCommand):
         demo.use()
         usage.refresh()
         usage.refresh_domains()
+        end = timezone.now() if now is None else demo.midnight
         with transaction.atomic():
-            make_past(timezone.now() if now is None else demo.midnight)
+            make_past(end)
+        make_mail(end)
         others = dict.fromkeys(email for email, _kind, _domains in cast.ROLES)
         staff = {email: told_roles(email) for email in [cast.SERVER_ADMIN, *others]}
         if as_json:
