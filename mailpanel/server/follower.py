@@ -60,13 +60,16 @@ class Follower:
         self.machine = machine()
 
     def run(self) -> None:
-        """For ever."""
+        """For ever. That the database is away is told once."""
+        away = False
         while True:
             more = False
             try:
-                more = self.step()
+                more, away = self.step(), False
             except (DatabaseError, InterfaceError) as error:
-                log.warning("The mail log waits, since the database did not answer: %s", error)
+                if not away:
+                    log.warning("The mail log waits, since the database did not answer: %s", error)
+                away = True
             except Exception:  # a fault of ours must not end it
                 log.exception("The mail log could not be read on, next try soon")
             finally:
@@ -91,7 +94,9 @@ class Follower:
                 read.append((position, after))
             elif now - position.read > timedelta(minutes=1):
                 Position.objects.filter(pk=position.pk).update(read=now)
-        if settings.PRIVATE_COPY:  # each daemon has its own idea of what this machine is called
+        if (
+            len(self.paths) > 1
+        ):  # of each daemon one, and each has its own idea of what this machine is called
             batch = [(maillog.of_host(line, self.machine), event) for line, event in batch]
         with contextlib.suppress(ReadByAnother):
             self._write(read, batch, now)

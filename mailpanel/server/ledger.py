@@ -349,15 +349,19 @@ class Ledger:
         )
 
     def _write_sights(self) -> None:
-        changed = [mail for mail in self._changed if _with_time(mail, self.world) != mail.seen_before]
-        Sight.objects.filter(message__in=[mail.row.pk for mail in changed if mail.seen_before]).delete()
+        """Where there are only more of them, as with a letter to thousands, those; else all of the message anew."""
+        gone, rows = [], []
+        for mail in self._changed:
+            after = _with_time(mail, self.world)
+            if not mail.seen_before <= after:
+                gone.append(mail.row.pk)
+            more = after if mail.row.pk in gone[-1:] else after - mail.seen_before
+            rows += [(mail.row, *one) for one in more if isinstance(one, tuple)]
+        Sight.objects.filter(message__in=gone).delete()
         Sight.objects.bulk_create(
-            Sight(
-                message=mail.row, scope=scope, address=address, state=state, at=microseconds(mail.row.at)
-            )
-            for mail in changed
-            for scope, address, state in sorted(mail.sights(self.world))
-        )  # fmt: skip
+            Sight(message=row, scope=scope, address=address, state=state, at=microseconds(row.at))
+            for row, scope, address, state in sorted(rows, key=lambda one: (one[0].pk, *one[1:]))
+        )
 
     def _write_traffic(self) -> None:
         """The difference to what has been counted for these messages before, so that nothing is counted twice."""

@@ -3,6 +3,8 @@
 import gzip
 import os
 import shutil
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -11,6 +13,8 @@ from django.db import OperationalError, connection, connections
 from mailpanel.server import follower
 from mailpanel.server.follower import Follower
 from mailpanel.server.models import Message, Position, Recipient
+from tests.shell import MANAGE, database_url
+from tests.stack.mail import eventually
 
 
 class Log:
@@ -238,6 +242,26 @@ def test_two_collectors_of_one_host(tmp_path):
         thread.join(60)
     Follower([str(log.path)]).step()
     log.is_read()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_collect_follows_within_seconds(tmp_path):
+    """As a process of its own, also while it was not there for a while."""
+    log = Log(tmp_path / "mail.log")
+    environment = {"MAILPANEL_MAIL_LOG": str(log.path), "MAILPANEL_DATABASE_URL": database_url()}
+    for _run in range(2):
+        log.write(3)
+        running = subprocess.Popen(
+            [sys.executable, str(MANAGE), "collect"], env=os.environ | environment, stderr=subprocess.DEVNULL
+        )
+        try:
+            for count in (0, 1, 20):
+                log.write(count)
+                assert eventually(lambda: Message.objects.count() == log.written)
+        finally:
+            running.kill()
+            running.wait()
+        log.is_read()
 
 
 def test_positions_are_by_host(log, follow, monkeypatch):
