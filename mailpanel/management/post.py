@@ -1,6 +1,7 @@
 """A month of mail for the demo data: lines of the log, which are read as real ones are, and two more months of figures."""
 
 import random
+import re
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 
@@ -70,9 +71,9 @@ def _moment(end: datetime, chance: random.Random, days: int) -> datetime:
 def _message(
     number: int, at: datetime, end: datetime, boxes: list[str], chance: random.Random
 ) -> Iterator[tuple[datetime, str]]:
-    lines = _kind(number, at, end, boxes, chance)
-    for line in lines:
-        yield at, line
+    size = int(chance.lognormvariate(9.5, 1.6))
+    for line in _kind(number, at, end, boxes, chance):
+        yield at, re.sub(r"(size[=:] ?)\d+", rf"\g<1>{size}", line)
         at += timedelta(milliseconds=chance.randrange(20, 400))
         if "status=deferred" in line:
             at += timedelta(minutes=chance.randrange(5, 40))

@@ -138,12 +138,13 @@ def test_a_sender_that_is_not_theirs(mail, people, follow):
     )
 
 
-def test_waits_and_then_arrives(mail, people, follow):
+def test_waits_and_then_arrives(mail, private, people, follow):
     of = sender()
     mail.deliver(f"leads-to-full@{DOMAIN}", sender=of, text="x" * 4000)
     waiting = became(follow, of, State.WAITING)
     assert recipients(waiting) == [(f"full@{DOMAIN}", f"leads-to-full@{DOMAIN}", State.WAITING)]
     Mailbox.objects.filter(email=f"full@{DOMAIN}").update(quota=None)
+    private.doveadm("auth", "cache", "flush", f"full@{DOMAIN}")
     told = became(follow, of, State.DELIVERED)
     assert told.row.pk == waiting.row.pk
     assert told.row.recipients.get().waited
