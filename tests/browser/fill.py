@@ -23,12 +23,23 @@ from accounts.models import Audit, Mailbox, RecoveryCode, Role, Sender  # noqa: 
 from domains import addresses  # noqa: E402
 from domains.lifecycle import Destination, open_domain, save_alias  # noqa: E402
 from domains.models import Alias, Domain  # noqa: E402
-from mailpanel.daemons import DaemonError  # noqa: E402
+from mailpanel.daemons import DaemonError, maillog  # noqa: E402
 from mailpanel.daemons.text import Text  # noqa: E402
 from mailpanel.management import letters  # noqa: E402
 from mailpanel.management.past import make_past  # noqa: E402
 from mailpanel.management.post import make_mail  # noqa: E402
-from mailpanel.server.models import Alert, Incident, Standing  # noqa: E402
+from mailpanel.server.ledger import microseconds  # noqa: E402
+from mailpanel.server.models import (  # noqa: E402
+    Alert,
+    Incident,
+    Line,
+    Message,
+    Position,
+    Recipient,
+    Sight,
+    Standing,
+)  # fmt: skip
+from mailpanel.server.models.trace import State  # noqa: E402
 from mailpanel.sqlite.base import dovecot_file  # noqa: E402
 from tests import people  # noqa: E402
 from tests.authenticator import give  # noqa: E402
@@ -156,8 +167,36 @@ def besieged():
             ],
         )
     _besieged_server()
+    _besieged_mail()
     Mailbox.objects.update(created=datetime(2020, 1, 1, tzinfo=UTC))  # before the sign-ins
     people.recount()
+
+
+def _besieged_mail():
+    """Whatever stands in a line of the log is a stranger's."""
+    now = timezone.now()
+    for number, text in enumerate(hostile()):
+        row = Message.objects.create(
+            pk=900_000 + number, host=text[:64], at=now, last=now, queue_id=text[:32], client=text, address=text[:64],
+            login=text, sender=text, message_id=text, quarantine=text[:32], accepted=True, state=State.WAITING,
+        )  # fmt: skip
+        Recipient.objects.create(
+            message=row, address=text, original=text[::-1], state=State.WAITING, waited=True
+        )
+        at = microseconds(now)
+        for scope in ("", f"h{number}.example"):
+            for address in ("", text, text[::-1], f"person@h{number}.example"):
+                Sight.objects.create(message=row, scope=scope, address=address, state=State.WAITING, at=at)
+        plain = maillog.plain(text)
+        for line in (
+            f"postfix/smtpd[1]: 4AAAAAA: client={plain.split(' ')[0]}[192.0.2.1], sasl_username=x",
+            f"postfix/smtpd[1]: 4AAAAAA: reject: RCPT from a[b]: 550 {plain}; from=<a@b> to=<person@h{number}.example> proto=ESMTP",
+            f"postfix/smtp[1]: 4AAAAAA: to=<person@h{number}.example>, relay={plain.replace(' ', '')[:80]}, delay=1, delays=1/0/0/0,"
+            f" dsn=4.0.0, status=deferred ({plain})",
+            f"dovecot: lmtp(person@h{number}.example)<1><x>: sieve: msgid=x: stored mail into mailbox '{plain}'",
+        ):
+            Line.objects.create(message=row, at=now, text=f"{now.isoformat()} mail {line}")
+        Position.objects.create(host=text[:64], path=text, error="missing")
 
 
 def _besieged_server():
