@@ -50,8 +50,6 @@ class Daemon:
         return self.log.with_suffix(".out")
 
     def begin(self) -> subprocess.Popen:
-        """Start it, after what an earlier one may have left behind."""
-        processes.end(self.mark, within=ENDED_WITHIN)
         if self.pid_file:
             self.pid_file.unlink(missing_ok=True)
         with self.output.open("wb") as output:

@@ -40,6 +40,8 @@ def up(place: Place) -> list[str]:
         if not wanted:
             return []
         for daemon in wanted:
+            daemon.end()  # what an earlier one may have left behind, at its ports
+        for daemon in wanted:
             refuse_taken(daemon.ports, ports)
         configure(place)
         _make_tables()

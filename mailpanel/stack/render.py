@@ -72,6 +72,8 @@ def files(engine: str, dovecot: str, *, private: bool) -> list[File]:
         (dovecot_dir / "sql" / engine, "dovecot/sql", "*.conf"),
         (amavis / "sql" / engine, "amavis/sql", "*"),
         (DEPLOY / "mariadb", "mariadb", "*.sql" if engine == "mariadb" else ""),
+        (DEPLOY / "systemd", "systemd", "" if private else "mailpanel-*"),
+        (DEPLOY / "systemd" / "amavis.service.d", "systemd/amavis.service.d", "" if private else "*.conf"),
     ):
         found += [File(f"{below}/{path.name}", (path,)) for path in sorted(directory.glob(pattern or "-"))]
     return found

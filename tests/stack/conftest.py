@@ -27,7 +27,7 @@ def pytest_collection_modifyitems(config, items):
 def pytest_runtest_makereport(item, call):
     """With a failure comes what the daemons had to say."""
     report = yield
-    if report.failed and "private" in getattr(item, "funcargs", {}):
+    if report.failed and isinstance(getattr(item, "funcargs", {}).get("private"), Private):
         for daemon in ("postfix", "dovecot", "amavis"):
             last = item.funcargs["private"].log(daemon).splitlines()[-40:]
             report.sections.append((f"the end of {daemon}.log", "\n".join(last)))

@@ -2,22 +2,33 @@
 unseen while a part of it is away."""
 
 import email
+import os
 import re
+import signal
+import smtplib
+import subprocess
+import tempfile
+import threading
 import time
 import zipfile
+from contextlib import suppress
 from email.message import EmailMessage
 from email.utils import formatdate, make_msgid
 from io import BytesIO
+from pathlib import Path
 
 import pytest
 
 from accounts.models import Mailbox
 from domains.models import Alias, Domain
-from mailpanel.daemons import DaemonError, amavis
+from mailpanel.daemons import DaemonError, amavis, messenger
 from mailpanel.daemons.clamav import test_file as eicar
+from mailpanel.daemons.probing import Watch
 from mailpanel.server.models import FilterPolicy, FilterSender, Maddr, Msg, MsgRcpt, Quarantine
-from tests.stack.mail import eventually
-from tests.stack.private import quick_hash
+from mailpanel.stack import processes
+from tests.environment import ON_MARIADB
+from tests.stack.mail import MailServer, eventually
+from tests.stack.private import Private, quick_hash
 
 PASSWORD = "seven quiet herons"
 STRANGER = "stranger@elsewhere.example.net"
@@ -71,7 +82,7 @@ def message(text="Good morning.", *, attached=None, sender=STRANGER, **headers) 
         made[name.replace("_", "-")] = value
     made.set_content(text)
     if attached:
-        name, data = attached
+        name, data = attached[0], attached[1]() if callable(attached[1]) else attached[1]
         made.add_attachment(data, maintype="application", subtype="octet-stream", filename=name)
     return made
 
@@ -89,6 +100,13 @@ def packed(*names: str) -> bytes:
         for name in names:
             archive.writestr(name, b"x")
     return made.getvalue()
+
+
+def packed_by_7z(name: str) -> bytes:
+    with tempfile.TemporaryDirectory() as place:
+        (Path(place) / name).write_text("x")
+        subprocess.run(["7zz", "a", "x.7z", name], cwd=place, check=True, capture_output=True)
+        return (Path(place) / "x.7z").read_bytes()
 
 
 def send(mail, made, *to, sender=STRANGER, client=None) -> tuple[int, str]:
@@ -189,10 +207,11 @@ def test_spam_is_kept_and_released_and_not_filtered_again(mail, private):
         (EXE, 554),
         (("letter.zip", packed("invoice.pdf.js")), 554),
         (("letter.txt", WINDOWS_PROGRAM), 554),
+        (("letter.7z", lambda: packed_by_7z("invoice.pdf.js")), 554),
         (("letter.zip", packed("invoice.pdf")), 250),
         (("letter.pdf", b"%PDF-1.4"), 250),
     ],
-    ids=["program", "packed script", "under another name", "archive", "document"],
+    ids=["program", "packed script", "under another name", "packed otherwise", "archive", "document"],
 )
 def test_programs_are_refused(mail, attached, code):
     said, subject = send(mail, message(attached=attached), ANNA)
@@ -301,3 +320,141 @@ def test_header_of_another_alphabet_is_kept_as_it_is(mail):
     made.replace_header("Subject", subject)
     send(mail, made, ANNA)
     assert eventually(lambda: kept(subject) is not None)
+
+
+@pytest.mark.parametrize("to", [b"\xe9@lax.test", b"x'y@lax.test", b'"a b"@lax.test', b"a%k?@lax.test", b"a\\\\b@lax.test"], ids=repr)  # fmt: skip
+def test_a_hostile_recipient_delays_nobody(mail, to):
+    """All of lax.test goes to Carl, also what no address of ours looks like."""
+    made = message()
+    with mail.smtp() as client:
+        client.mail(STRANGER)
+        client.send(b"RCPT TO:<" + to + b">\r\n")
+        code = client.getreply()[0]
+        assert code == 250 or code >= 500
+        assert client.rcpt(ANNA)[0] == 250
+        assert client.data(made.as_bytes())[0] == 250
+    assert mail.arrives(made["Subject"], ANNA, PASSWORD)
+    if code == 250:
+        assert mail.arrives(made["Subject"], CARL, PASSWORD)
+
+
+# --- from our own people --------------------------------------------------------------------------------------
+
+
+def test_submitted_mail_is_looked_at_after_the_queue(mail, private):
+    made = message(sender=ANNA)
+    code, subject = send(mail, made, BEN, sender=ANNA, client=mail.submission(ANNA, PASSWORD))
+    assert (code, b"queued as" in mail.reply) == (250, True)
+    got = arrived(mail, BEN, subject)
+    assert "ESMTPSA" in str(got.get_all("Received"))
+    assert got["X-Virus-Scanned"]
+    (line,) = [line for line in private.log("amavis").splitlines() if made["Message-ID"] in line]
+    assert "Passed CLEAN {RelayedInternal}, ORIGINATING LOCAL [127.0." in line or "ORIGINATING" in line
+
+
+@pytest.mark.parametrize("made", [virus, spam, lambda: message(attached=EXE)], ids=["virus", "spam", "program"])  # fmt: skip
+def test_what_is_not_sent_comes_back_to_whoever_submitted_it(mail, made):
+    before = len(mail.subjects(ANNA, PASSWORD))
+    code, subject = send(mail, made(), BEN, sender=ANNA, client=mail.submission(ANNA, PASSWORD))
+    assert code == 250
+    assert eventually(lambda: len(mail.subjects(ANNA, PASSWORD)) == before + 1)
+    assert mail.subjects(ANNA, PASSWORD)[-1] == "Undelivered Mail Returned to Sender"
+    assert subject not in mail.subjects(BEN, PASSWORD)
+    assert kept(subject).originating == "Y"
+
+
+# --- parts away -----------------------------------------------------------------------------------------------
+
+
+def kill(private, daemon: str) -> None:
+    for pid in processes.found(f"{private.directory}/{daemon}"):
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+
+@pytest.mark.parametrize("daemon", ["amavis", "clamd"])
+def test_nothing_passes_unseen_while_a_part_is_away(mail, private, settings, daemon):
+    kill(private, daemon)
+    try:
+        assert send(mail, message(), ANNA)[0] == 451
+        assert send(mail, virus(), ANNA)[0] == 451
+        _code, waits = send(mail, message(), BEN, sender=ANNA, client=mail.submission(ANNA, PASSWORD))
+        assert eventually(lambda: "status=deferred" in private.log("postfix").rpartition(waits)[2])
+        assert mail.queue() == 1
+        assert waits not in mail.subjects(BEN, PASSWORD)
+        settings.MAILPANEL_ALERT_TO = [CARL]  # that it is so can be told all the same
+        alert = message(sender="postmaster@example.test")
+        messenger.mail(alert, Watch(20))
+        assert mail.arrives(alert["Subject"], CARL, PASSWORD)
+    finally:
+        private.manage("stack", "up")
+    assert mail.arrives(waits, BEN, PASSWORD)
+    assert mail.arrives(send(mail, message(), ANNA)[1], ANNA, PASSWORD)
+    assert mail.settled()
+
+
+def test_killed_in_the_midst_of_traffic(mail, private):
+    """What was taken is delivered once or is in the quarantine; what was put off is the sender's to bring again."""
+    taken, put_off = [], []
+
+    def traffic(number):
+        for made in (spam() if turn % 4 == 3 else message() for turn in range(10)):
+            try:
+                if number % 2:
+                    code, subject = send(mail, made, BEN)
+                else:
+                    client = mail.submission(ANNA, PASSWORD)
+                    code, subject = send(mail, made, BEN, sender=ANNA, client=client)
+            except (OSError, smtplib.SMTPException):
+                code, subject = 0, made["Subject"]
+            (taken if code == 250 else put_off).append(
+                (subject, made.get_content().strip() != "Good morning.")
+            )
+
+    threads = [threading.Thread(target=traffic, args=[number]) for number in range(5)]
+    for thread in threads:
+        thread.start()
+    assert eventually(lambda: len(taken) > 8)
+    kill(private, "amavis")
+    assert eventually(lambda: put_off)
+    private.manage("stack", "up")
+    for thread in threads:
+        thread.join()
+    assert mail.settled()
+    got = mail.subjects(BEN, PASSWORD)
+    assert {subject: got.count(subject) for subject, bad in taken if not bad} == {subject: 1 for subject, bad in taken if not bad}  # fmt: skip
+    assert not {subject for subject, bad in [*taken, *put_off] if bad} & set(got)
+    assert [subject for subject, bad in taken if bad and not kept(subject)] == []
+    assert len(taken) + len(put_off) == 50
+
+
+# --- the other way round --------------------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(ON_MARIADB, reason="has nothing to do with the database")
+def test_incoming_after_the_queue_and_submitted_before_it(private, django_db_blocker):
+    other = Private(database="another")
+    other.environment |= {"MAILPANEL_FILTER_INCOMING": "after-queue", "MAILPANEL_FILTER_SUBMITTED": "before-queue"}  # fmt: skip
+    try:
+        with django_db_blocker.unblock(), other.orm():
+            other.migrate()
+            Domain.objects.create(name="filter.test")
+            for address in (ANNA, BEN):
+                Mailbox.objects.create(email=address, domain_id="filter.test", password=quick_hash(PASSWORD))
+            Alias.objects.create(source="both@filter.test", destination=ANNA, domain_id="filter.test")
+            Alias.objects.create(source="both@filter.test", destination=BEN, domain_id="filter.test")
+            other.up()
+            mail = MailServer(other)
+            for made in (virus, spam, lambda: message(attached=EXE)):
+                assert send(mail, made(), ANNA)[0] == 250
+                code, bad = send(mail, made(), BEN, sender=ANNA, client=mail.submission(ANNA, PASSWORD))
+                assert code == 554
+                assert kept(bad) is not None
+            _code, good = send(mail, message(), "both@filter.test")
+            assert mail.arrives(good, ANNA, PASSWORD)
+            assert mail.settled()
+            assert (mail.subjects(ANNA, PASSWORD), mail.subjects(BEN, PASSWORD)) == ([good], [good])
+            assert sorted(Msg.objects.values_list("content", flat=True)) == ["B", "B", "S", "S", "V", "V"]
+            assert "status=bounced" not in other.log("postfix")
+    finally:
+        other.remove()

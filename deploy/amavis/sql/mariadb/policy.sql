@@ -51,11 +51,13 @@ ends (email, domain) AS (
     SELECT CONCAT(way.local, '@', way.domain), NULL
     FROM way WHERE NOT EXISTS (SELECT 1 FROM domain WHERE domain.domain = way.domain)
 ),
+-- the one whose choice counts, if there is one
 mailbox (email, domain) AS (
     SELECT email, domain FROM own
     UNION ALL
     SELECT email, domain FROM ends WHERE domain IS NOT NULL AND (SELECT COUNT(*) FROM ends) = 1
 ),
+-- an address of ours is in two or three of them, one elsewhere in the last alone
 scope (width, name) AS (
     SELECT 1, email FROM mailbox
     UNION ALL
