@@ -22,6 +22,9 @@ from mailpanel.server.models.trace import HOST, NAME, State
 
 LINES = 500  # of one message that are kept
 TEXT = 2000  # characters of one
+HIDDEN = timedelta(
+    days=1
+)  # how long parts are kept that nobody is shown: the others may be far behind in another log
 LATE = timedelta(minutes=5)  # how long after a queue id has ended lines may still be about it
 LONGEST_WAY = timedelta(days=8)  # longer than anything stays in a queue
 ACCEPTED = {"sent": State.SENT, "bounced": State.BOUNCED, "deferred": State.WAITING}
@@ -501,16 +504,14 @@ _APPLY = {
 
 def trim(before: datetime, most: int, at_once: int = 500) -> int:
     """Delete a portion of what is older, or more than is kept; how many messages. Parts that nobody has ever been shown
-    go after an hour: the trials of the panel, and connections that came to nothing."""
+    go after a day: the trials of the panel, and connections that came to nothing."""
     newest = Message.objects.order_by("-id").values_list("id", flat=True).first() or 0
     old = list(
         Message.objects.filter(at__lt=before).order_by("at").values_list("id", flat=True)[:at_once]
     ) or list(
         Message.objects.filter(id__lte=newest - most).order_by("id").values_list("id", flat=True)[:at_once]
     )
-    hidden = Message.objects.filter(
-        state=State.NONE, last__lt=datetime.now(UTC) - timedelta(hours=1)
-    ).order_by("last")
+    hidden = Message.objects.filter(state=State.NONE, last__lt=datetime.now(UTC) - HIDDEN).order_by("last")
     gone = old + list(hidden.values_list("id", flat=True)[:at_once])
     for model in (Sight, models.Line, Recipient, Key):
         model.objects.filter(message__in=gone).delete()

@@ -352,7 +352,7 @@ def test_trim(world):
             delivered(f"4AAAAAAA0{number}", "s@x.example", "user1@a.example"),
             ago=timedelta(days=10 * number, minutes=9),
         )
-    took(came("4AAAAAAA07", "s@x.example")[:1], ago=timedelta(hours=2))
+    took(came("4AAAAAAA07", "s@x.example")[:1], ago=timedelta(days=2))
     took(came("4AAAAAAA08", "s@x.example")[:1])
     assert (
         ledger.trim(timezone.now() - timedelta(days=30), 100, at_once=2) == 3
