@@ -6,6 +6,7 @@ do answers 403. Every view asks here in its first line; forms take their choices
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from datetime import datetime
 from enum import Enum
 from uuid import UUID
 
@@ -176,6 +177,15 @@ def own_log(person: Mailbox) -> QuerySet[Audit]:
     return Audit.objects.filter(name=person.email, at__gte=person.created)
 
 
+def traced(actor: Mailbox) -> dict[str, datetime | None]:
+    """The scopes of the message trace (server.models.Sight) that the actor may look into, and from when on: the own mailbox
+    from when it was made, since the mail of a former owner of the address is not his. An empty scope is everything."""
+    held = rights(actor)
+    if held.server or held.everywhere:
+        return {"": None}
+    return dict.fromkeys(held.admin | held.helpdesk) | {actor.email: actor.created}
+
+
 # --- one object, for one purpose ----------------------------------------------------------------------------
 
 
@@ -285,6 +295,11 @@ def may_change_alias(actor: Mailbox, source: str) -> bool:
 def deleted(actor: Mailbox, name: str) -> Trash | None:
     """The newest deletion of this name that the actor may see, for who still had its page open."""
     return deletions(actor).filter(name=name).order_by("-id").first()
+
+
+def traffic(actor: Mailbox, name: str) -> Domain:
+    """A domain whose traffic the actor may see: those who administer it."""
+    return domain(actor, name, to=To.CHANGE)
 
 
 def server(actor: Mailbox) -> None:

@@ -7,6 +7,7 @@ from accounts.views.roles import domain_roles
 from domains import views
 from domains.views import dns
 from mailpanel.server.views.filter import domain_filter
+from mailpanel.server.views.trace import domain_messages, domain_traffic
 
 app_name = "domains"
 urlpatterns = [
@@ -21,6 +22,8 @@ urlpatterns = [
     path("domains/<str:name>/aliases/new/", views.alias_new, name="alias_new"),
     path("domains/<str:name>/activity/", domain_activity, name="domain_activity"),
     path("domains/<str:name>/filter/", domain_filter, name="domain_filter"),
+    path("domains/<str:name>/messages/", domain_messages, name="domain_messages"),
+    path("domains/<str:name>/traffic/", domain_traffic, name="domain_traffic"),
     path("domains/<str:name>/roles/", domain_roles, name="domain_roles"),
     path("domains/<str:name>/dns/", dns.dns, name="dns"),
     path("domains/<str:name>/dns/keys/new/", dns.key_new, name="key_new"),

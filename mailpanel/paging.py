@@ -175,7 +175,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 def newest(rows: QuerySet, asked, size: int = SIZE) -> Page:
     """The same by the columns `at` and `id`, the newest first; `first` and `last` are keys as the query strings have them."""
-    before, after = _moment_and_id(asked.get("before", "")), _moment_and_id(asked.get("after", ""))
+    before, after = moment_and_id(asked.get("before", "")), moment_and_id(asked.get("after", ""))
     backwards = after is not None and before is None
     # the first condition is what an index can begin with: of an OR alone SQLite would make two searches and a sort
     if backwards:
@@ -209,7 +209,8 @@ def newest(rows: QuerySet, asked, size: int = SIZE) -> Page:
     )
 
 
-def _moment_and_id(key: str) -> tuple[datetime, int] | None:
+def moment_and_id(key: str) -> tuple[datetime, int] | None:
+    """A place in a list by the columns `at` and `id`, as it stands in a query string."""
     moment, _dash, pk = key.partition("-")
     if not (key.isascii() and moment.isdecimal() and pk.isdecimal() and len(moment) < 17 and len(pk) < 19):
         return None

@@ -269,9 +269,22 @@ try:
     MAILPANEL_SEND_PER_HOUR = _limit(env.str("MAILPANEL_SEND_PER_HOUR", "200"))
     MAILPANEL_SEND_PER_DAY = _limit(env.str("MAILPANEL_SEND_PER_DAY", "1000"))
 
-    # How long what was deleted can be brought back.
+    # The mail log that is followed, and how long and how many messages are kept of it. Without a setting it is the files of
+    # the private copy, or the system's.
+    MAILPANEL_MAIL_LOG = env.list(
+        "MAILPANEL_MAIL_LOG",
+        [str(MAILPANEL_VAR / "log" / f"{name}.log") for name in ("postfix", "amavis", "dovecot")]
+        if PRIVATE_COPY
+        else ["/var/log/mail.log"],
+    )
+    MAILPANEL_TRACE_DAYS = env.int("MAILPANEL_TRACE_DAYS", 30, validate=validate.Range(1, 3650))
+    MAILPANEL_TRACE_MESSAGES = env.int(
+        "MAILPANEL_TRACE_MESSAGES", 5_000_000, validate=validate.Range(1000, 1_000_000_000)
+    )
+
     # How long Amavis' quarantine is kept.
     MAILPANEL_QUARANTINE_DAYS = env.int("MAILPANEL_QUARANTINE_DAYS", 30, validate=validate.Range(1, 365))
+    # How long what was deleted can be brought back.
     MAILPANEL_TRASH_DAYS = env.int("MAILPANEL_TRASH_DAYS", 30, validate=validate.Range(1, 3650))
     MAILPANEL_TIME_ZONE = env.str("MAILPANEL_TIME_ZONE", "UTC")
     DEBUG = env.bool("MAILPANEL_DEBUG", False)

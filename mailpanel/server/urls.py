@@ -1,12 +1,15 @@
 from django.urls import path
 
 from mailpanel.server import monitoring
-from mailpanel.server.views import filter, quarantine, queue, sending, status
+from mailpanel.server.views import filter, quarantine, queue, sending, status, trace
 
 app_name = "server"
 urlpatterns = [
     path("healthz", monitoring.healthz, name="healthz"),
     path("metrics", monitoring.metrics, name="metrics"),
+    path("messages/", trace.messages, name="messages"),
+    path("messages/<int:pk>/", trace.message, name="message"),
+    path("traffic/", trace.all_traffic, name="traffic"),
     path("status/", status.status, name="status"),
     path("status/check/", status.check, name="check"),
     path("status/incidents/", status.incidents, name="incidents"),

@@ -81,10 +81,18 @@ class Place:
         for path in self.database.iterdir():
             shutil.chown(path, owner.pw_name, "postfix")
             path.chmod(0o660)
-        for name, user in (("clamd", "clamav"), ("amavis", "amavis"), ("panel", owner.pw_name)):
+        # The panel is in the group of Postfix, and reads in three of these what became of each message.
+        for name, user, mode in (
+            ("clamd", "clamav", 0o600),
+            ("panel", owner.pw_name, 0o600),
+            ("amavis", "amavis", 0o640),
+            ("dovecot", "root", 0o640),
+            ("postfix", "root", 0o640),
+        ):
             path = self.log / f"{name}.log"
             path.touch(mode=0o600)
-            shutil.chown(path, user)
+            shutil.chown(path, user, "postfix")
+            path.chmod(mode)
         key = self.directory / "secret_key"
         if key.exists():
             shutil.chown(key, owner.pw_name)

@@ -2,9 +2,11 @@
 
 import contextlib
 import re
+from datetime import timedelta
 
 import pytest
 from django.urls import get_resolver, reverse
+from django.utils import timezone
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -14,8 +16,10 @@ from accounts.models import Audit, Mailbox, Role, SecondFactor, Trash
 from domains.lifecycle import save_alias
 from domains.models import Alias, DkimKey, Domain
 from mailpanel.daemons import DaemonError
+from mailpanel.server.models import Message
 from tests.held import hold
 from tests.people import CAST, PASSWORD, find
+from tests.server.letters import delivered, took
 
 ROLES = ["anonymous", "user1", "help_a", "dadm_a", "root1"]
 IN = "user2@a.example"
@@ -110,6 +114,16 @@ server:quarantine_act      -                 | 302 405 405 405 405 | 302 302 302
 server:quarantine_message  held-in-a.1       | 302 404 200 200 200 | 302 405 405 405 405
 server:quarantine_message  held-above.1      | 302 404 403 403 200 | 302 405 405 405 405
 server:quarantine_message  held-in-b.1       | 302 404 404 404 200 | 302 405 405 405 405
+server:messages            -                 | 302 200 200 200 200 | 302 405 405 405 405
+server:message             user1@a.example   | 302 200 200 200 200 | 302 405 405 405 405
+server:message             user2@a.example   | 302 404 200 200 200 | 302 405 405 405 405
+server:message             user1@b.example   | 302 404 404 404 200 | 302 405 405 405 405
+server:message             z@other.example   | 302 404 404 404 200 | 302 405 405 405 405
+server:traffic             -                 | 302 403 403 403 200 | 302 405 405 405 405
+domains:domain_messages    a.example         | 302 404 200 200 200 | 302 405 405 405 405
+domains:domain_messages    b.example         | 302 404 404 404 200 | 302 405 405 405 405
+domains:domain_traffic     a.example         | 302 404 403 200 200 | 302 405 405 405 405
+domains:domain_traffic     b.example         | 302 404 404 404 200 | 302 405 405 405 405
 server:status              -                 | 302 403 403 403 200 | 302 405 405 405 405
 server:check               -                 | 302 405 405 405 405 | 302 403 403 403 302
 server:incidents           -                 | 302 403 403 403 200 | 302 405 405 405 405
@@ -200,6 +214,8 @@ def test_role_matrix(world, as_, route, on, method, role, status):
             hold(to, mail_id=name)
     if route == "accounts:trash_restore":
         on = str(deleted(on))
+    if route == "server:message":
+        on = str(received(on))
     client = as_(None if role == "anonymous" else role)
     if on == "has-one" and role != "anonymous":
         SecondFactor.objects.create(user=find(role), key="00" * 20)
@@ -223,6 +239,13 @@ def stop_halfway(client, who):
     """The password was right, and the code is still to come."""
     SecondFactor.objects.create(user=find(who), key="00" * 20)
     client.post(reverse("accounts:sign_in"), {"username": find(who).email, "password": PASSWORD})
+
+
+def received(recipient):
+    """The key of a message to this recipient; a number that stands nowhere else in a page."""
+    Message.objects.bulk_create([Message(pk=987_654_320, host="x", at=timezone.now(), last=timezone.now())])
+    took(delivered("4AAAAAAA01", "s@x.example", recipient), ago=timedelta(seconds=-5))
+    return Message.objects.get(pk__gt=987_654_320).pk
 
 
 def deleted(what):

@@ -25,24 +25,34 @@ from accounts.models import Audit, Mailbox, RecoveryCode, Role, Sender  # noqa: 
 from domains import addresses  # noqa: E402
 from domains.lifecycle import Destination, open_domain, save_alias  # noqa: E402
 from domains.models import Alias, DkimKey, Domain  # noqa: E402
-from mailpanel.daemons import DaemonError  # noqa: E402
+from mailpanel.daemons import DaemonError, maillog  # noqa: E402
 from mailpanel.daemons.text import Text  # noqa: E402
+from mailpanel.management import letters  # noqa: E402
 from mailpanel.management.junk import make_junk, make_policies  # noqa: E402
 from mailpanel.management.past import make_past  # noqa: E402
+from mailpanel.management.post import make_mail  # noqa: E402
 from mailpanel.server import sending  # noqa: E402
+from mailpanel.server.ledger import microseconds  # noqa: E402
 from mailpanel.server.models import (  # noqa: E402
     Alert,
     FilterPolicy,
     FilterSender,
     Incident,
+    Line,
+    Message,
+    Position,
+    Recipient,
     Sending,
     SendLimit,
+    Sight,
     Standing,
-)
+)  # fmt: skip
+from mailpanel.server.models.trace import State  # noqa: E402
 from mailpanel.sqlite.base import dovecot_file  # noqa: E402
 from tests import people  # noqa: E402
 from tests.authenticator import give  # noqa: E402
 from tests.held import hold  # noqa: E402
+from tests.server.letters import took  # noqa: E402
 
 GB = 2**30
 LOCAL = "a-name-of-sixty-four-letters-".ljust(64, "z")
@@ -91,6 +101,7 @@ def full():
     _audit()
     make_past(timezone.now(), going_on=True)
     _held()
+    _mail()
     Alert.objects.create(
         about="trial",
         way="webhook",
@@ -214,8 +225,36 @@ def besieged():
             ],
         )
     _besieged_server()
+    _besieged_mail()
     Mailbox.objects.update(created=datetime(2020, 1, 1, tzinfo=UTC))  # before the sign-ins
     people.recount()
+
+
+def _besieged_mail():
+    """Whatever stands in a line of the log is a stranger's."""
+    now = timezone.now()
+    for number, text in enumerate(hostile()):
+        row = Message.objects.create(
+            pk=900_000 + number, host=text[:64], at=now, last=now, queue_id=text[:32], client=text, address=text[:64],
+            login=text, sender=text, message_id=text, quarantine=text[:32], accepted=True, state=State.WAITING,
+        )  # fmt: skip
+        Recipient.objects.create(
+            message=row, address=text, original=text[::-1], state=State.WAITING, waited=True
+        )
+        at = microseconds(now)
+        for scope in ("", f"h{number}.example"):
+            for address in ("", text, text[::-1], f"person@h{number}.example"):
+                Sight.objects.create(message=row, scope=scope, address=address, state=State.WAITING, at=at)
+        plain = maillog.plain(text)
+        for line in (
+            f"postfix/smtpd[1]: 4AAAAAA: client={plain.split(' ')[0]}[192.0.2.1], sasl_username=x",
+            f"postfix/smtpd[1]: 4AAAAAA: reject: RCPT from a[b]: 550 {plain}; from=<a@b> to=<person@h{number}.example> proto=ESMTP",
+            f"postfix/smtp[1]: 4AAAAAA: to=<person@h{number}.example>, relay={plain.replace(' ', '')[:80]}, delay=1, delays=1/0/0/0,"
+            f" dsn=4.0.0, status=deferred ({plain})",
+            f"dovecot: lmtp(person@h{number}.example)<1><x>: sieve: msgid=x: stored mail into mailbox '{plain}'",
+        ):
+            Line.objects.create(message=row, at=now, text=f"{now.isoformat()} mail {line}")
+        Position.objects.create(host=text[:64], path=text, error="missing")
 
 
 def _besieged_server():
@@ -450,6 +489,44 @@ def _use():
             sign_ins.append((mailbox.email, "pop3", "192.0.2.7", now - 3600 * 31 * number - 86_400))
     _as_dovecot("INSERT INTO mailbox_usage (email, bytes, messages) VALUES (%s, %s, %s)", usage)
     _as_dovecot("INSERT INTO last_login (email, service, address, time) VALUES (%s, %s, %s, %s)", sign_ins)
+
+
+def _mail():
+    """A month of it, and what a page has to bear: tries without end, many recipients, long and hostile names."""
+    make_mail(timezone.now())
+    key, wall = "4FEEDBEEF0", '"<b>&quot;' + "a" * 120 + '"@' + LONG
+    many = [f"user{number}@a.example" for number in (1, 2, 9)] + [
+        "user1@b.example",
+        f"nobody@{IDN}",
+        f"x@{LONG}",
+    ]
+    ago = {"ago": timedelta(minutes=50)}
+    took(letters.delivered(f"{key}1", "programme@stadttheater.example", *many), **ago)
+    took(
+        letters.waits(
+            f"{key}2", "user1@a.example", "lena.orlova@orchester-nord.example", login="user1@a.example"
+        ),
+        **ago,
+    )
+    for number in range(1, 6):
+        took(
+            letters.waits(f"{key}2", "", "lena.orlova@orchester-nord.example")[-1:], after=300 * number, **ago
+        )
+    took(
+        letters.refused(
+            wall, "user1@a.example", f"554 5.7.1 Service unavailable; {wall} blocked using zen.spamhaus.org"
+        ),
+        **ago,
+    )
+    took(letters.spam("00001-01", "win@prize-today.example", "user1@a.example"), **ago)
+    took(
+        letters.passed_after_queue(
+            f"{key}3", f"{key}4", "00001-02", "user1@a.example", "user2@a.example", "everybody@a.example"
+        ),
+        **ago,
+    )
+    of_these = Mailbox.objects.filter(email__in=["user1@a.example", "user2@a.example"])
+    of_these.update(created=timezone.now() - timedelta(days=400))
 
 
 def _as_dovecot(statement: str, rows: list[tuple]):

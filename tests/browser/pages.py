@@ -106,6 +106,12 @@ def _open(page: Page):
         summary.click()
 
 
+def _message(page: Page):
+    """The first one of the list, with all that it can show."""
+    send(page, "main .table tr:first-child .main a")
+    _open(page)
+
+
 def _menu(page: Page):
     page.locator(".account summary").click()
 
@@ -260,6 +266,26 @@ PAGES = [
     Shown("domains:domain_filter", "help_a", f"{A}filter/", "seen"),
     Shown("domains:domain_filter", "root1", "/domains/a-mirror.example/filter/", "mirror"),
     Shown("domains:domain_filter", "root1", f"/domains/{LONG}/filter/", "long"),
+    Shown("server:messages", "root1", "/messages/"),
+    Shown("server:messages", "help_a", "/messages/?address=user1@a.example&state=delivered", "found"),
+    Shown("server:messages", "user1", "/messages/", "own"),
+    Shown("server:messages", "user9", "/messages/?address=nobody@nowhere.example", "nothing found"),
+    Shown("server:messages", "dadm_a", "/messages/?address=nonsense&since=2026-03-02&until=2026-03-01", "refused"),
+    Shown("server:messages", "postmaster@example.test", "/messages/", empty=True),
+    Shown("server:message", "root1", "/messages/?name=4FEEDBEEF03", "filtered", _message),
+    Shown("server:message", "dadm_a", "/messages/?name=4FEEDBEEF01", "many recipients", _message),
+    Shown("server:message", "user1", "/messages/?name=4FEEDBEEF02", "waits", _message),
+    Shown("server:message", "root1", "/messages/?address=user1@a.example&state=refused", "refused", _message),
+    Shown("server:message", "user1", "/messages/?address=win@prize-today.example&state=quarantined", "quarantined", _message),
+    Shown("server:traffic", "root1", "/traffic/"),
+    Shown("server:traffic", "root1", "/traffic/?period=quarter", "quarter", _open),
+    Shown("server:traffic", "root1", "/traffic/?period=day", "day"),
+    Shown("server:traffic", "postmaster@example.test", "/traffic/", empty=True),
+    Shown("domains:domain_messages", "dadm_a", f"{A}messages/"),
+    Shown("domains:domain_messages", "dadm_a", "/domains/empty.example/messages/", "empty"),
+    Shown("domains:domain_messages", "root1", f"/domains/{LONG}/messages/", "long"),
+    Shown("domains:domain_traffic", "dadm_a", f"{A}traffic/?period=month", "month", _open),
+    Shown("domains:domain_traffic", "dadm_a", "/domains/empty.example/traffic/", "empty"),
     Shown("server:status", "root1", "/status/"),
     Shown("server:status", "postmaster@example.test", "/status/", empty=True),
     Shown("server:probe", "root1", "/status/clamav/", "open", _open),

@@ -54,6 +54,13 @@ def test_in_the_database(visit, besieged, number):
     paths += ["/status/", "/status/imap/", "/status/smtp/", "/status/incidents/", "/status/alerts/"]
     paths += ["/queue/", "/queue/?show=hold", f"/queue/{HELD}/", "/sending/"]
     paths += [f"/mailboxes/person@{domain}/filter/", "/quarantine/", f"/quarantine/hostile-{number}.1/"]
+    paths += [
+        "/messages/",
+        f"/messages/{900_000 + number}/",
+        f"/domains/{domain}/messages/",
+        f"/domains/{domain}/traffic/",
+        f"/messages/?address={quote(text)}&name=x",
+    ]
     paths += ["/domains/", "/mailboxes/", "/aliases/", "/roles/", "/log/", f"/log/?domain={domain}"]
     for path in paths:
         assert page.goto(path).status == 200, path

@@ -21,6 +21,7 @@ from domains.models import Alias, Domain
 from mailpanel.management.junk import make_junk, make_policies
 from mailpanel.management.operator import OperatorCommand, Refused, validate
 from mailpanel.management.past import make_past
+from mailpanel.management.post import make_mail
 from mailpanel.sqlite.base import dovecot_file
 
 
@@ -42,11 +43,12 @@ class Command(OperatorCommand):
         demo.use()
         usage.refresh()
         usage.refresh_domains()
+        end = timezone.now() if now is None else demo.midnight
         with transaction.atomic():
-            end = timezone.now() if now is None else demo.midnight
             make_past(end)
             make_junk(end, demo.bothered)
             make_policies([cast.NORDWIND, cast.BOOKSHOP], [cast.OVER_QUOTA, cast.SERVER_ADMIN])
+        make_mail(end)
         others = dict.fromkeys(email for email, _kind, _domains in cast.ROLES)
         staff = {email: told_roles(email) for email in [cast.SERVER_ADMIN, *others]}
         if as_json:

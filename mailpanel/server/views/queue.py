@@ -47,7 +47,7 @@ def message(request, identity):
     except Trouble as error:
         trouble = error
     context = {"identity": identity, "message": found, "text": text, "trouble": trouble}
-    return render(request, "server/message.html", context)
+    return render(request, "server/queue_message.html", context)
 
 
 def _gone(identity: str) -> str:
