@@ -55,7 +55,7 @@ class Helper:
     """Listens at `socket` until stop(). What was done to which ids stands in `done`."""
 
     def __init__(self, socket: Path, messages: list[dict]):
-        self.messages, self.done = messages, []
+        self.messages, self.done, self._socket = messages, [], socket
         socket.parent.mkdir(parents=True, exist_ok=True)
         self._server = socketserver.ThreadingUnixStreamServer(os.fspath(socket), self._handler())
         self._server.daemon_threads = True
@@ -64,6 +64,7 @@ class Helper:
     def stop(self):
         self._server.shutdown()
         self._server.server_close()
+        self._socket.unlink(missing_ok=True)
 
     def answer(self, word: str, ids: list[str]) -> str:
         known = {row["queue_id"] for row in self.messages}

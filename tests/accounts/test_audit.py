@@ -28,6 +28,7 @@ from accounts.models import Audit, Mailbox, RecoveryCode, Role, SecondFactor, Tr
 from domains.lifecycle import Destination, change_domain, open_domain, save_alias
 from domains.models import Alias, DkimKey, Domain
 from mailpanel.daemons import DaemonError
+from mailpanel.daemons.queue import ACTIONS
 from mailpanel.paging import newest
 from mailpanel.server import policies, quarantine
 from tests import pdp, people
@@ -35,6 +36,7 @@ from tests.authenticator import KEY, code, wrong
 from tests.environment import ON_MARIADB
 from tests.held import hold
 from tests.people import find
+from tests.waiting import Helper, message
 
 BY = audit.By("root1@c.example", "192.0.2.1")
 URL = reverse("accounts:audit")
@@ -560,6 +562,9 @@ def do_everything(as_):
     trash.purge(timezone.now(), by=BY)
     post("accounts:audit_export")
     post("server:alert_trial")
+    post("server:mailbox_limit", "user1@a.example", which="own", per_hour="5", per_day="")
+    post("server:domain_limit", "a.example", which="own", per_hour="5", per_day="")
+    use_queue(post)
     as_("help_a").post(reverse("accounts:mailbox_password", args=["boss@a.example"]), {"new": NEW})
     codes = use_second_factor(find("user9"))
     authentication.unlock(find("user9"), by=BY)
@@ -581,6 +586,18 @@ def see_to_the_filter(actor):
     with pdp.listening():
         quarantine.release([one], by=BY)
     quarantine.delete([other], by=BY)
+
+
+def use_queue(post) -> None:
+    """Each action, on one message and on two."""
+    rows = [message(1), message(2)]
+    ids = [row["queue_id"] for row in rows]
+    helper = Helper(settings.MAILPANEL_VAR / "queue" / "socket", rows)
+    try:
+        for do, pick in itertools.product(ACTIONS, (ids, ids[:1])):
+            post("server:queue_do", do=do, pick=pick, sure="1")
+    finally:
+        helper.stop()
 
 
 def use_second_factor(mailbox) -> list[str]:

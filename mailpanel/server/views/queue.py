@@ -113,8 +113,18 @@ def _record(request, action: str, done: list[Message]) -> None:
     """One entry for what one person did at once, which names the first messages."""
     told = {each.id: _in_short(each) for each in done[:TOLD]}
     one = len(done) == 1
-    name = done[0].id if one else str(len(done))
-    audit.record(by(request), action, "message" if one else "messages", name, before=told)
+    name, kind = (done[0].id, "message") if one else (str(len(done)), "messages")
+    # spelled out, so that a test can read which entries there are
+    did = (
+        "hold"
+        if action == HOLD
+        else "release"
+        if action == RELEASE
+        else "retry"
+        if action == RETRY
+        else "delete"
+    )
+    audit.record(by(request), did, kind, name, before=told)
 
 
 def _in_short(each: Message) -> str:
