@@ -33,6 +33,8 @@ DAYS = 28
 def make_junk(end: datetime, recipients: Iterable[str], *, messages: int = 240) -> None:
     """For these recipients, the first of whom get the most of it."""
     chance, to = random.Random("junk"), list(recipients)  # noqa: S311  it is to be the same each time
+    for model in (Quarantine, MsgRcpt, Msg):
+        model.objects.filter(mail_id__startswith="demo-").delete()
     made = [_one(number, end, to, chance) for number in range(messages)]
     people = sorted({email for _msg, sender, its, _text in made for email in (sender, *its)})
     Maddr.objects.bulk_create(

@@ -111,9 +111,10 @@ def purge() -> int:
 @retried_on_deadlock
 def _purge(mail_ids: set[str]) -> None:
     with transaction.atomic():
-        msgs, rows = (model.objects.filter(mail_id__in=mail_ids) for model in (Msg, MsgRcpt))
+        these = {"partition_tag": 0, "mail_id__in": mail_ids}  # the beginning of each table's key
+        msgs, rows = (model.objects.filter(**these) for model in (Msg, MsgRcpt))
         people = {*msgs.values_list("sid", flat=True), *rows.values_list("rid", flat=True)} - {0}
-        Quarantine.objects.filter(mail_id__in=mail_ids).delete()
+        Quarantine.objects.filter(**these).delete()
         rows.delete()
         msgs.delete()
         _forget(Maddr.objects.filter(pk__in=people))
