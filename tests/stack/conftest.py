@@ -17,7 +17,7 @@ def pytest_collection_modifyitems(config, items):
     reason = None
     if os.geteuid() != 0:
         reason = "the mail daemons are started by root alone"
-    elif not all(map(shutil.which, ("postfix", "dovecot", "clamd", "amavisd"))):
+    elif not all(map(shutil.which, ("postfix", "dovecot", "clamd", "amavisd", "postsrsd"))):
         reason = "the mail daemons are not installed (make test does it)"
     for item in items:
         if reason and "private" in item.fixturenames:

@@ -8,6 +8,7 @@ class NextHop:
     def __init__(self, address=("127.0.0.1", 0)):
         self.knows: set[str] = set()
         self.messages: list[str] = []
+        self.senders: list[str] = []  # of them, on the envelope
         self._server = socketserver.ThreadingTCPServer(address, self._handler(), bind_and_activate=True)
         self._server.daemon_threads = True
         self.port = self._server.server_address[1]
@@ -29,7 +30,10 @@ class NextHop:
                 for raw in self.rfile:
                     line = raw.decode().strip()
                     verb = line.upper()[:4]
-                    if verb == "RCPT":
+                    if verb == "MAIL":
+                        sender = line.partition("<")[2].partition(">")[0]
+                        self.say("250 ok")
+                    elif verb == "RCPT":
                         address = line.partition("<")[2].partition(">")[0].lower()
                         self.say("250 ok" if address in hop.knows else "550 5.1.1 unknown")
                     elif verb == "DATA":
@@ -37,6 +41,7 @@ class NextHop:
                         message = b""
                         while (part := self.rfile.readline()) not in (b".\r\n", b""):
                             message += part
+                        hop.senders.append(sender)
                         hop.messages.append(message.decode())
                         self.say("250 kept")
                     elif verb == "QUIT":

@@ -3,6 +3,7 @@ not used by a server that it does not name. What comes back finds the way, and n
 
 import base64
 import re
+import subprocess
 
 import pytest
 
@@ -10,6 +11,7 @@ from accounts.models import Mailbox
 from domains.models import Alias, Domain
 from mailpanel.stack import processes
 from tests.stack.mail import Line, eventually
+from tests.stack.next_hop import NextHop
 from tests.stack.private import quick_hash
 
 PASSWORD = "seven quiet herons"
@@ -110,6 +112,36 @@ def test_names_that_are_hard_to_carry(mail, outside, local):
     expected = f"to=<{local}@hard.example>, orig_to="
     assert eventually(lambda: expected in mail.private.log("postfix")[before:])
     assert mail.settled()
+
+
+@pytest.fixture
+def server(outside):
+    server = NextHop(("127.0.3.9", 25))
+    server.knows = {"somebody@relayed.srs.test", "anna@other.example"}
+    yield server
+    server.stop()
+
+
+def test_a_server_behind_ours_gets_the_first_sender(mail, outside, server):
+    """It looks at our address and not at SPF."""
+    Domain.objects.create(name="relayed.srs.test", transport="smtp:[127.0.3.9]:25")
+    mail.deliver("somebody@relayed.srs.test", sender=STRANGER)
+    assert eventually(lambda: STRANGER in server.senders)
+
+
+def test_by_way_of_a_provider(mail, outside, server, private):
+    """relayhost holds for what is forwarded, too."""
+    etc = private.etc / "postfix"
+    subprocess.run(["postconf", "-c", etc, "-e", "relayhost=[127.0.3.9]"], check=True)
+    outside.postfix("reload")
+    try:
+        for sender in (STRANGER, ANNA):
+            mail.deliver("forward@srs.test", sender=sender, client=mail.smtp(source="127.0.0.2"))
+        assert eventually(lambda: len(server.messages) == 2)
+        assert sorted(sender[:5] for sender in server.senders) == ["SRS0=", "anna@"]
+    finally:
+        subprocess.run(["postconf", "-c", etc, "-X", "relayhost"], check=True)
+        outside.postfix("reload")
 
 
 def test_what_stays_here_keeps_its_sender(mail, outside):

@@ -27,7 +27,7 @@ class World:
     def __init__(self):
         self.directory = Path(tempfile.mkdtemp(prefix="mp-world-", dir="/tmp"))
         self.directory.chmod(0o755)
-        self.private = self.other = self.holder = None
+        self.private = self.other = self.holder = self.nameserver = None
         self.records: dict = {}
         self.forget()
         try:
@@ -57,6 +57,8 @@ class World:
             self.other.stop()
         if self.private:
             self.private.remove()
+        if self.nameserver:
+            self.nameserver.door.close()
         if self.holder:
             self.holder.stdin.close()
             self.holder.wait()
