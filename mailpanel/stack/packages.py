@@ -10,7 +10,7 @@ from mailpanel.stack.daemons import StackError
 
 DAEMONS = (
     "postfix", "dovecot-core", "dovecot-imapd", "dovecot-pop3d", "dovecot-lmtpd", "dovecot-managesieved",
-    "dovecot-sieve", "clamav-daemon", "amavisd-new", "spamassassin", "openssl",
+    "dovecot-sieve", "clamav-daemon", "amavisd-new", "spamassassin", "7zip", "openssl",
 )  # fmt: skip
 MAPS = {
     "sqlite": ("postfix-sqlite", "dovecot-sqlite", "libdbd-sqlite3-perl"),

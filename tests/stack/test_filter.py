@@ -6,6 +6,8 @@ import os
 import re
 import signal
 import smtplib
+import subprocess
+import tempfile
 import threading
 import time
 import zipfile
@@ -13,6 +15,7 @@ from contextlib import suppress
 from email.message import EmailMessage
 from email.utils import formatdate, make_msgid
 from io import BytesIO
+from pathlib import Path
 
 import pytest
 
@@ -79,7 +82,7 @@ def message(text="Good morning.", *, attached=None, sender=STRANGER, **headers) 
         made[name.replace("_", "-")] = value
     made.set_content(text)
     if attached:
-        name, data = attached
+        name, data = attached[0], attached[1]() if callable(attached[1]) else attached[1]
         made.add_attachment(data, maintype="application", subtype="octet-stream", filename=name)
     return made
 
@@ -97,6 +100,33 @@ def packed(*names: str) -> bytes:
         for name in names:
             archive.writestr(name, b"x")
     return made.getvalue()
+
+
+def nested(levels: int) -> bytes:
+    data = b"x"
+    for _level in range(levels):
+        with zipfile.ZipFile(made := BytesIO(), "w") as archive:
+            archive.writestr("a.zip", data)
+        data = made.getvalue()
+    return data
+
+
+def bomb() -> bytes:
+    """A megabyte that would be six hundred of them."""
+    with (
+        zipfile.ZipFile(made := BytesIO(), "w", zipfile.ZIP_DEFLATED) as archive,
+        archive.open("a.bin", "w") as file,
+    ):
+        for _megabyte in range(600):
+            file.write(bytes(1_000_000))
+    return made.getvalue()
+
+
+def packed_by_7z(name: str) -> bytes:
+    with tempfile.TemporaryDirectory() as place:
+        (Path(place) / name).write_text("x")
+        subprocess.run(["7zz", "a", "x.7z", name], cwd=place, check=True, capture_output=True)
+        return (Path(place) / "x.7z").read_bytes()
 
 
 def send(mail, made, *to, sender=STRANGER, client=None) -> tuple[int, str]:
@@ -182,7 +212,7 @@ def test_spam_is_kept_and_released_and_not_filtered_again(mail, private):
     assert amavis.test_spam().encode() in b"".join(bytes(part.mail_text) for part in parts)
     assert mail.settled()
     assert subject not in mail.subjects(ANNA, PASSWORD)
-    for secret in ("not its secret", "", row.secret_id[:-1]):
+    for secret in ("another", row.secret_id[:-1]):
         with pytest.raises(DaemonError, match="did not release"):
             amavis.release(row.mail_id, secret, [ANNA])
     amavis.release(row.mail_id, row.secret_id, [ANNA])
@@ -197,10 +227,11 @@ def test_spam_is_kept_and_released_and_not_filtered_again(mail, private):
         (EXE, 554),
         (("letter.zip", packed("invoice.pdf.js")), 554),
         (("letter.txt", WINDOWS_PROGRAM), 554),
+        (("letter.7z", lambda: packed_by_7z("invoice.pdf.js")), 554),
         (("letter.zip", packed("invoice.pdf")), 250),
         (("letter.pdf", b"%PDF-1.4"), 250),
     ],
-    ids=["program", "packed script", "under another name", "archive", "document"],
+    ids=["program", "packed script", "under another name", "packed otherwise", "archive", "document"],
 )
 def test_programs_are_refused(mail, attached, code):
     said, subject = send(mail, message(attached=attached), ANNA)
@@ -223,6 +254,22 @@ def test_sets_of_rules_of_a_mailbox(mail, attached, rule):
     FilterPolicy.objects.filter(scope=DORA).update(banned_rulenames="")
     assert send(mail, message(attached=attached), DORA)[0] == 250
     FilterPolicy.objects.filter(scope=DORA).update(banned_rulenames="archives,macros")
+
+
+@pytest.mark.parametrize("data", [lambda: nested(20), bomb], ids=["deep", "large"])
+def test_what_cannot_be_unpacked_does_not_pass_unseen(mail, data):
+    begin, data = time.monotonic(), data()
+    code, subject = send(mail, message(attached=("a.zip", data)), ANNA)
+    assert code == 554, mail.reply
+    assert b"UNCHECKED: over limits" in mail.reply
+    assert time.monotonic() - begin < 60
+    assert (kept(subject).content, kept_for(subject)) == ("U", {ANNA})
+    assert MsgRcpt.objects.get(mail_id=kept(subject).mail_id).content == "U"
+    made = message(attached=("a.zip", data), sender=BEN)
+    before = len(mail.subjects(BEN, PASSWORD))
+    send(mail, made, ANNA, sender=BEN, client=mail.submission(BEN, PASSWORD))
+    assert eventually(lambda: len(mail.subjects(BEN, PASSWORD)) == before + 1)
+    assert not {subject, made["Subject"]} & set(mail.subjects(ANNA, PASSWORD))
 
 
 # --- for whom -------------------------------------------------------------------------------------------------

@@ -9,7 +9,9 @@ import stat
 import time
 
 import pytest
+from django.conf import settings
 
+from mailpanel.daemons import probing
 from mailpanel.server.models import Msg
 from mailpanel.stack import processes
 from tests.environment import ON_MARIADB
@@ -88,7 +90,9 @@ def test_leaves_nothing_behind(check, private):
     # of the filter's probes no word, and of the round trip one line
     assert all("Passed CLEAN" in line and ".probe@" in line for line in said["amavis"].splitlines())
     assert Msg.objects.count() == kept
-    assert not [path for path in (private.directory / "amavis" / "home").rglob("*") if path.is_file()]
+    # each process has one file, which the next message overwrites
+    files = [path for path in (private.directory / "amavis" / "home").rglob("*") if path.is_file()]
+    assert len(files) <= settings.MAILPANEL_FILTER_PROCESSES
     box = private.doveadm(
         "mailbox", "status", "-u", "mailpanel-probe@example.test", "messages", "INBOX"
     ).stdout
@@ -145,7 +149,7 @@ def test_frozen(check, private, daemon):
                 or "ends the connection" in seen[key]["detail"]
                 or "answers" in seen[key]["detail"]
             )
-            assert seen[key]["seconds"] < (3 * SECONDS if key == "roundtrip" else SECONDS) + 1
+            assert seen[key]["seconds"] < probing.probes()[key].times * SECONDS + 1
         assert seen["round"] < 3 * SECONDS + 5
     finally:
         for pid in frozen:
