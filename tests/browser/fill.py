@@ -197,6 +197,14 @@ def besieged():
             domain_id=domain,
             enabled=number == 0,
         )
+        DkimKey.objects.create(
+            domain_id=domain,
+            selector="k",
+            public_key=text,
+            private_key=text,
+            seen=text[:16],
+            asked=timezone.now(),
+        )
         for kind in ("mailbox", "domain", "alias", text[:16]):
             Audit.objects.create(
                 actor=text,

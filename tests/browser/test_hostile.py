@@ -43,7 +43,15 @@ def test_in_the_database(visit, besieged, number):
     ]
     paths += [
         f"/domains/{domain}/{part}"
-        for part in ("", "settings/", "aliases/", "aliases/new/", "mailboxes/new/")
+        for part in (
+            "",
+            "settings/",
+            "aliases/",
+            "aliases/new/",
+            "mailboxes/new/",
+            "dns/",
+            "dns/keys/k/sign/",
+        )
     ]
     paths += [f"/aliases/alias@{domain}/", f"/domains/relay-{domain}/", f"/domains/relay-{domain}/settings/"]
     paths += [
@@ -94,6 +102,7 @@ def test_typed_into_forms(visit, besieged, number):
         "/domains/hosted.example/settings/": ["default_quota", "quota_pool", "alias_of", "transport"],
         "/domains/a.example/mailboxes/new/": ["name", "local", "quota"],
         "/mailboxes/user9@a.example/edit/": ["name", "quota"],
+        "/domains/a.example/dns/keys/new/": ["selector"],
         "/domains/a.example/aliases/new/": ["local", "to-0-address", "to-0-comment"],
         "/aliases/info@a.example/": ["to-0-address", "to-0-comment"],
         "/password/": ["current", "new"],

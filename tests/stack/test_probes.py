@@ -11,6 +11,7 @@ import time
 import pytest
 from django.conf import settings
 
+from mailpanel.daemons import probing
 from mailpanel.server.models import Msg
 from mailpanel.stack import processes
 from tests.environment import ON_MARIADB
@@ -147,7 +148,7 @@ def test_frozen(check, private, daemon):
                 or "ends the connection" in seen[key]["detail"]
                 or "answers" in seen[key]["detail"]
             )
-            assert seen[key]["seconds"] < (3 * SECONDS if key == "roundtrip" else SECONDS) + 1
+            assert seen[key]["seconds"] < probing.probes()[key].times * SECONDS + 1
         assert seen["round"] < 3 * SECONDS + 5
     finally:
         for pid in frozen:
