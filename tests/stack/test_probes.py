@@ -29,7 +29,8 @@ NEEDS = {
     "amavis": {"amavis", "spamassassin", "roundtrip"},
 }
 # A smtpd asks Dovecot for the ways to sign in when it begins; those that did so before go on to offer them.
-PERHAPS = {"dovecot": {"submission", "smtps"}}
+# Processes of Amavis that wait for a scanner which hangs look at nothing else.
+PERHAPS = {"dovecot": {"submission", "smtps"}, "clamd": {"spamassassin"}}
 SECONDS = 3
 
 
