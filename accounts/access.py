@@ -6,6 +6,7 @@ do answers 403. Every view asks here in its first line; forms take their choices
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from datetime import datetime
 from enum import Enum
 from uuid import UUID
 
@@ -18,6 +19,7 @@ from accounts import trash
 from accounts.models import SERVER, Audit, Mailbox, Role, Trash
 from domains import addresses
 from domains.models import Alias, Domain
+from mailpanel.server.models import SendShare
 
 
 class To(Enum):
@@ -135,6 +137,11 @@ def aliases(actor: Mailbox) -> QuerySet[Alias]:
     return Alias.objects.filter(rights(actor).within("domain_id"))
 
 
+def senders(actor: Mailbox) -> QuerySet[SendShare]:
+    """How much the mailboxes that the actor may see have sent."""
+    return SendShare.objects.filter(rights(actor).within("domain"))
+
+
 def sees(actor: Mailbox, domain: str) -> bool:
     """Whether this is one of the domains that the actor may see."""
     return rights(actor).helps(domain)
@@ -168,6 +175,15 @@ def log(actor: Mailbox, about: str = "") -> QuerySet[Audit]:
 def own_log(person: Mailbox) -> QuerySet[Audit]:
     """What was done to somebody's own mailbox; not to that of a former owner of the address."""
     return Audit.objects.filter(name=person.email, at__gte=person.created)
+
+
+def traced(actor: Mailbox) -> dict[str, datetime | None]:
+    """The scopes of the message trace (server.models.Sight) that the actor may look into, and from when on: the own mailbox
+    from when it was made, since the mail of a former owner of the address is not his. An empty scope is everything."""
+    held = rights(actor)
+    if held.server or held.everywhere:
+        return {"": None}
+    return dict.fromkeys(held.admin | held.helpdesk) | {actor.email: actor.created}
 
 
 # --- one object, for one purpose ----------------------------------------------------------------------------
@@ -281,6 +297,11 @@ def deleted(actor: Mailbox, name: str) -> Trash | None:
     return deletions(actor).filter(name=name).order_by("-id").first()
 
 
+def traffic(actor: Mailbox, name: str) -> Domain:
+    """A domain whose traffic the actor may see: those who administer it."""
+    return domain(actor, name, to=To.CHANGE)
+
+
 def server(actor: Mailbox) -> None:
     """Refuse (PermissionDenied) all but server admins: creating domains, status, queue, configuration."""
     if not rights(actor).server:
@@ -308,6 +329,34 @@ def may(actor: Mailbox, to: To, target: Mailbox) -> bool:
         if not theirs.any and held.helps(target.domain_id):
             return True
     return held.administers(target.domain_id) and held.covers(theirs)
+
+
+def may_filter(actor: Mailbox, target: Mailbox) -> bool:
+    """Whether the actor may say what the spam filter does for this mailbox: the own one, or one that he may change."""
+    return actor.pk == target.pk or may(actor, To.CHANGE, target)
+
+
+def may_read(actor: Mailbox, target: Mailbox) -> bool:
+    """Whether the actor may read what was held back for this mailbox, and release or delete it. By the rank that resetting
+    its password takes: a message may hold what gives access to something."""
+    return actor.pk == target.pk or may(actor, To.RESET, target)
+
+
+def may_skip_virus_checks(actor: Mailbox, domain: str) -> bool:
+    """Not even for the own mailbox: whoever opens a virus harms others, too."""
+    return rights(actor).administers(domain)
+
+
+def quarantine_domains(actor: Mailbox) -> frozenset[str] | None:
+    """The domains whose recipients' quarantine the actor may see: his, and those that mirror them; None for all."""
+    names = scope(actor)
+    if not names:
+        return names
+    return names | set(Domain.objects.filter(alias_of__in=names).values_list("name", flat=True))
+
+
+def may_release_viruses(actor: Mailbox) -> bool:
+    return rights(actor).server
 
 
 def why_not(actor: Mailbox, to: To, target: Mailbox) -> str:

@@ -9,7 +9,7 @@ from datetime import timedelta
 
 from axes.models import AccessAttempt
 from django.conf import settings
-from django.db.models import F, Q, QuerySet, Sum
+from django.db.models import Exists, F, OuterRef, Q, QuerySet, Sum
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
@@ -17,6 +17,7 @@ from django.utils.translation import ngettext
 
 from accounts import access
 from accounts.models import Mailbox
+from domains.models import DkimKey
 from mailpanel.server import board
 
 MOST = 100
@@ -36,7 +37,7 @@ class Concern:
 
 def concerns(actor: Mailbox) -> list[Concern]:
     """One statement for each kind of concern, and one or two more for those that there are."""
-    found = [_down, _full, _paused, _lost, _no_room, _ending, _unused]
+    found = [_down, _sending, _full, _paused, _lost, _no_room, _unsigned, _ending, _unused]
     return [concern for look in found if (concern := look(actor))]
 
 
@@ -62,6 +63,25 @@ def _down(actor: Mailbox) -> Concern | None:
         str(first.detail),
         reverse("server:status"),
         _("Show cause and cure"),
+    )
+
+
+def _sending(actor: Mailbox) -> Concern | None:
+    """Who was stopped at the limit within a day. Forbidden to sign in, a mailbox needs nobody any more."""
+    stopped = access.senders(actor).filter(refused__gt=0).values("mailbox")
+    rows = access.mailboxes(actor).filter(email__in=stopped, enabled=True, can_login=True)
+    number, said = _count(rows)
+    words = ngettext(
+        "%(number)s mailbox was stopped at its sending limit",
+        "%(number)s mailboxes were stopped at their sending limits",
+        number,
+    )
+    return number and Concern(
+        "bad",
+        words % {"number": said},
+        _("A stolen password sends like this. Ask the owner, or forbid the sign-in at once."),
+        reverse("server:sending") + "?show=refused",
+        _("Show who"),
     )
 
 
@@ -152,6 +172,28 @@ def _no_room(actor: Mailbox) -> Concern | None:
         _("All its mailboxes, aliases or quota are given. A server admin sets the limits."),
         reverse("domains:domain", args=[names[0].name]),
         _("Show the domain"),
+    )
+
+
+def _unsigned(actor: Mailbox) -> Concern | None:
+    """For those who can make a key. Nobody verifies what a private copy signs: its domains stand in no DNS."""
+    if settings.PRIVATE_COPY or not access.rights(actor).administers_some:
+        return None
+    signing = DkimKey.objects.filter(domain=OuterRef("pk"), state=DkimKey.State.SIGNING)
+    rows = access.domains(actor, access.To.CHANGE).filter(~Exists(signing), enabled=True)
+    first = rows.order_by("name").first()
+    if first is None:
+        return None
+    number, said = _count(rows)
+    words = ngettext(
+        "Mail of %(number)s domain is not signed", "Mail of %(number)s domains is not signed", number
+    )
+    return Concern(
+        "info",
+        words % {"number": said},
+        _("Many servers take unsigned mail for junk. A key is made in a second; its record goes into DNS."),
+        reverse("domains:dns", args=[first.name]),
+        _("Show the domain") if number == 1 else _("Show the first domain"),
     )
 
 

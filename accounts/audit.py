@@ -17,6 +17,7 @@ from accounts.models import Audit, Mailbox, role_words
 from domains import addresses, quota
 from domains.models import AddressField, Domain, LimitField, SizeField
 from mailpanel import paging
+from mailpanel.server.models import SendLimit
 
 
 class By(NamedTuple):
@@ -27,7 +28,7 @@ class By(NamedTuple):
 
 
 # What no audit row may hold. The fact of a change is told; the value is not.
-SECRET = {"password"}
+SECRET = {"password", "private_key"}
 
 
 def snapshot(instance) -> dict:
@@ -50,7 +51,7 @@ def difference(before: dict, after: dict) -> tuple[dict, dict]:
 def record(
     by: By, action: str, kind: str, name: str, *, domain: str = "", before=None, after=None, reason: str = ""
 ):
-    """Write one row. `kind` is domain, mailbox, alias or role; `name` the address or domain it is about.
+    """Write one row. `kind` is domain, mailbox, alias, role, filter or quarantine; `name` the address or domain it is about.
 
     Each pair of action and kind has its words in SENTENCES.
     """
@@ -105,6 +106,10 @@ SENTENCES = {
     ("restore", "domain"): gettext_lazy("{actor} brought back the domain {name}"),
     ("purge", "domain"): gettext_lazy("{actor} ended the domain {name} for good"),
     ("recount", "domain"): gettext_lazy("{actor} corrected the counters of {name}"),
+    ("dkim_make", "domain"): gettext_lazy("{actor} made a key to sign mail of {name}"),
+    ("dkim_sign", "domain"): gettext_lazy("{actor} let a key sign mail of {name}"),
+    ("dkim_retire", "domain"): gettext_lazy("{actor} retired the key that signed mail of {name}"),
+    ("dkim_delete", "domain"): gettext_lazy("{actor} deleted a key of {name}"),
     ("create", "mailbox"): gettext_lazy("{actor} made the mailbox {name}"),
     ("change", "mailbox"): gettext_lazy("{actor} changed the mailbox {name}"),
     ("password", "mailbox"): gettext_lazy("{actor} set a new password for {name}"),
@@ -127,11 +132,26 @@ SENTENCES = {
     ("purge", "alias"): gettext_lazy("{actor} ended the alias {name} for good"),
     ("grant", "role"): gettext_lazy("{actor} gave a role to {name}"),
     ("revoke", "role"): gettext_lazy("{actor} took a role from {name}"),
+    ("send_limit", "domain"): gettext_lazy("{actor} changed how much the mailboxes of {name} may send"),
+    ("send_limit", "mailbox"): gettext_lazy("{actor} changed how much {name} may send"),
     ("export", "domain"): gettext_lazy("{actor} exported the mailboxes of {name}"),
     ("export", "mailbox"): gettext_lazy("{actor} exported a list of mailboxes"),
     ("denied", "page"): gettext_lazy("{actor} was refused at {name}"),
+    ("change", "filter"): gettext_lazy("{actor} changed the spam filter of {name}"),
+    ("senders", "filter"): gettext_lazy("{actor} changed the allowed and blocked senders of {name}"),
+    ("read", "quarantine"): gettext_lazy("{actor} read a message in the quarantine of {name}"),
+    ("release", "quarantine"): gettext_lazy("{actor} released a message from the quarantine of {name}"),
+    ("delete", "quarantine"): gettext_lazy("{actor} deleted a message from the quarantine of {name}"),
     ("export", "log"): gettext_lazy("{actor} exported the audit log"),
     ("trial", "alert"): gettext_lazy("{actor} sent a test alert"),
+    ("hold", "message"): gettext_lazy("{actor} put the message {name} in the queue on hold"),
+    ("hold", "messages"): gettext_lazy("{actor} put {name} messages in the queue on hold"),
+    ("release", "message"): gettext_lazy("{actor} released the message {name} in the queue"),
+    ("release", "messages"): gettext_lazy("{actor} released {name} messages in the queue"),
+    ("retry", "message"): gettext_lazy("{actor} had the message {name} in the queue tried again"),
+    ("retry", "messages"): gettext_lazy("{actor} had {name} messages in the queue tried again"),
+    ("delete", "message"): gettext_lazy("{actor} deleted the message {name} from the queue"),
+    ("delete", "messages"): gettext_lazy("{actor} deleted {name} messages from the queue"),
 }
 
 
@@ -181,7 +201,24 @@ _LABELS = {
     "password_changed": gettext_lazy("password changed"),
     "last_login": gettext_lazy("last sign-in here"),
     "role": gettext_lazy("role"),
+    "selector": gettext_lazy("selector of the key"),
+    "spam_tag_level": gettext_lazy("headers tell the score from"),
+    "spam_tag2_level": gettext_lazy("marked as spam from"),
+    "spam_kill_level": gettext_lazy("into the quarantine from"),
+    "spam_subject_tag2": gettext_lazy("mark in the subject"),
+    "bypass_spam_checks": gettext_lazy("no search for spam"),
+    "bypass_virus_checks": gettext_lazy("no search for viruses"),
+    "bypass_banned_checks": gettext_lazy("no search for banned files"),
+    "banned_rulenames": gettext_lazy("banned files"),
+    "digest": gettext_lazy("daily digest"),
+    "sender": gettext_lazy("sender"),
+    "recipient": gettext_lazy("recipient"),
+    "message": gettext_lazy("message"),
 }
+# What one letter stands for in what the content filter has.
+_FLAGS = {
+    "Y": gettext_lazy("yes"), "N": gettext_lazy("no"), "W": gettext_lazy("allowed"), "B": gettext_lazy("blocked"),
+}  # fmt: skip
 
 
 def changes(entry: Audit) -> list[Change]:
@@ -195,15 +232,19 @@ def changes(entry: Audit) -> list[Change]:
             for told in (entry.before, entry.after)
         )
     )
-    fields = {
-        field.column: field for field in (Domain if entry.kind == "domain" else Mailbox)._meta.concrete_fields
-    }
+    kinds = (SendLimit, Domain if entry.kind == "domain" else Mailbox)
+    fields = {field.column: field for model in kinds for field in model._meta.concrete_fields}
 
     def change(key: str) -> Change:
         field = fields.get(key)
         if entry.kind == "alias":
             return Change(
                 addresses.to_unicode(key), _destination(before.get(key)), _destination(after.get(key))
+            )
+        if entry.kind == "filter":
+            return Change(
+                str(_LABELS.get(key, addresses.to_unicode(key))),
+                *(_of_filter(told.get(key)) for told in (before, after)),
             )
         label = _LABELS.get(key) or (field.verbose_name if field else key.replace("_", " "))
         return Change(
@@ -230,6 +271,11 @@ def _value(field, value) -> str:
         case str() | int() | float():
             return str(value)
     return json.dumps(value, ensure_ascii=False)
+
+
+def _of_filter(value) -> str:
+    """NULL leaves a field to the wider scope."""
+    return str(_FLAGS[value]) if value in ("Y", "N", "W", "B") else _value(None, value)
 
 
 def _moment(text: str) -> str:

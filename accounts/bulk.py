@@ -19,6 +19,7 @@ from domains import addresses
 from domains.models import Alias, Domain
 from mailpanel.daemons import dovecot
 from mailpanel.deadlocks import retried_on_deadlock
+from mailpanel.server import retention
 
 AT_ONCE = 1000  # rows in one statement
 # Of more than this in one domain, all sessions of the domain are ended by one call: mail programs come back at once.
@@ -160,6 +161,7 @@ def _in_domain(
             rows = Mailbox.objects.filter(pk__in=chunk)
             _record(domain, rows, change, by, reason)
             if change.deletes:
+                retention.to_trash(list(rows.values_list("email", flat=True)))
                 lifecycle.trash_mailboxes(rows, by=by, deletion=deletion)
             else:
                 rows.update(**change.columns, modified=timezone.now())

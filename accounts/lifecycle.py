@@ -18,6 +18,8 @@ from accounts.models import AppPassword, Mailbox, RecoveryCode, Role, SecondFact
 from domains.models import VIRTUAL, Alias, Domain
 from mailpanel.daemons import dovecot
 from mailpanel.deadlocks import retried_on_deadlock
+from mailpanel.server import retention
+from mailpanel.server.models import DigestSent, FilterPolicy, FilterSender, Sending, SendLimit, SendShare
 
 AS_WELL, INSTEAD = "as_well", "instead"
 
@@ -41,6 +43,7 @@ def open_mailbox(
         raise ValidationError({"email": _("%s exists already.") % mailbox}) from error
     if former:
         dovecot.erase(mailbox.email)
+        retention.erase(mailbox.email)
         if can_login:
             mailbox.can_login = True
             mailbox.save(update_fields=["can_login"])
@@ -146,6 +149,7 @@ def close_mailbox(
         # as it is now: a quota that changed meanwhile, or a second deletion, would leave the counters wrong
         mailbox = held(mailbox)
         _reserve(mailbox.domain_id, mailbox.quota, None, mailboxes=-1)
+        retention.to_trash([mailbox.email])
         trash_mailboxes(Mailbox.objects.filter(pk=mailbox.pk), by=by, deletion=deletion or uuid.uuid4())
         audit.record(
             by,
@@ -163,7 +167,7 @@ def close_mailbox(
 def close_domain(
     domain: Domain, *, by: audit.By, reason: str = "", deletion: uuid.UUID | None = None
 ) -> None:
-    """Move a domain to the trash with its mailboxes, aliases, roles, and what leads to them; a dozen statements,
+    """Move a domain to the trash with its mailboxes, aliases, roles, keys, and what leads to them; a dozen statements,
     however many rows. Its mirrors must be gone before. `deletion` as in close_mailbox. Raises ValidationError."""
     deletion = deletion or uuid.uuid4()
     with keeping_a_server_admin():
@@ -175,11 +179,16 @@ def close_domain(
         before = audit.snapshot(domain) | {"mailboxes": domain.mailbox_count, "aliases": domain.alias_count}
         emails = list(domain.mailboxes.values_list("email", flat=True))
         within = {"deletion": deletion, "actor": by.actor}
+        retention.domain_to_trash(domain.name)
         trash_mailboxes(domain.mailboxes.all(), by=by, deletion=deletion)
+        trash_filter([f"@{domain.name}"], **within)
         senders = Sender.objects.filter(address__in=domain.aliases.values("source"))
         trash.move(senders, name="address", domain="''", **within)
         trash.move(domain.aliases.all(), name="source", domain="domain", **within)
         trash.move(domain.roles.all(), name="kind", domain="domain", **within)
+        trash.move(domain.dkim_keys.all(), name="selector", domain="domain", **within)
+        limit = SendLimit.objects.filter(scope=f"@{domain.name}")
+        trash.move(limit, name="scope", domain="''", **within)
         trash.move(Domain.objects.filter(pk=domain.pk), name="domain", domain="domain", **within)
         audit.record(by, "delete", "domain", domain.name, domain=domain.name, before=before, reason=reason)
     dovecot.forget_domain(domain.name, emails)
@@ -213,8 +222,19 @@ def trash_mailboxes(rows: QuerySet, *, by: audit.By, deletion: uuid.UUID) -> Non
     trash.move(RecoveryCode.objects.filter(mailbox__in=ids), name="''", domain="''", **within)
     for senders in (Q(mailbox__in=ids), Q(address__in=rows.values("email"))):
         trash.move(Sender.objects.filter(senders), name="address", domain="''", **within)
+    trash.move(SendLimit.objects.filter(scope__in=rows.values("email")), name="scope", domain="''", **within)
+    for counted in (Sending, SendShare):
+        counted.objects.filter(mailbox__in=rows.values("email")).delete()
     trash.move(Role.objects.filter(mailbox__in=ids), name="kind", domain="COALESCE(domain, '')", **within)
+    trash_filter(rows.values("email"), **within)
+    DigestSent.objects.filter(email__in=rows.values("email")).delete()
     trash.move(rows, name="email", domain="domain", **within)
+
+
+def trash_filter(scopes, **within) -> None:
+    """What the spam filter was told by these scopes."""
+    for model in (FilterPolicy, FilterSender):
+        trash.move(model.objects.filter(scope__in=scopes), name="scope", domain="''", **within)
 
 
 def _trash_what_leads_to(emails, **within) -> None:

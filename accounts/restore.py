@@ -12,8 +12,10 @@ from django.utils.translation import ngettext
 from accounts import audit, trash
 from accounts.models import AppPassword, Mailbox, RecoveryCode, Role, SecondFactor, Sender, Trash
 from domains import addresses, routing
-from domains.models import Alias, Domain
+from domains.models import Alias, DkimKey, Domain
 from mailpanel.deadlocks import retried_on_deadlock
+from mailpanel.server import retention
+from mailpanel.server.models import FilterPolicy, FilterSender, SendLimit
 
 
 @retried_on_deadlock
@@ -32,11 +34,13 @@ def bring_back(
             raise ValidationError(_("This is not in the trash any more."), code="gone")
         emails = list(_of(rows, Mailbox).values_list("name", flat=True))
         _bring_back_domain(_of(rows, Domain))
+        trash.put_back(DkimKey, _of(rows, DkimKey))
         _bring_back_mailboxes(_of(rows, Mailbox), emails)
         left = _bring_back_aliases(_of(rows, Alias), told)
         left += _bring_back_senders(rows, told)
-        for model in (AppPassword, SecondFactor, RecoveryCode):
+        for model in (AppPassword, SecondFactor, RecoveryCode, SendLimit):
             trash.put_back(model, _of(rows, model))
+        _bring_back_filter(rows, emails, head)
         domains = Domain.objects.values("name")
         trash.put_back(Role, _of(rows, Role).filter(Q(domain="") | Q(domain__in=domains)))
         if _of(rows, Role).exists():
@@ -132,6 +136,13 @@ def _bring_back_aliases(rows: QuerySet, told: Callable[[str], str]) -> list[str]
                 % {"source": told(source), "why": error.messages[0]}
             )
     return left
+
+
+def _bring_back_filter(rows: QuerySet, emails: list[str], head: Trash) -> None:
+    """The policies and senders, and what waits in the quarantine."""
+    for model in (FilterPolicy, FilterSender):
+        trash.put_back(model, _of(rows, model))
+    retention.bring_back(emails, [head.name] if head.table == Domain._meta.db_table else [])
 
 
 def _bring_back_senders(rows: QuerySet, told: Callable[[str], str]) -> list[str]:

@@ -17,6 +17,7 @@ from django.utils import timezone
 from accounts import audit, search
 from accounts.models import Mailbox, Trash
 from mailpanel.daemons import DaemonError, dovecot
+from mailpanel.server import retention
 
 # The kinds of objects that are deleted by themselves, by their tables.
 KINDS = {"domain": "domain", "user": "mailbox", "alias": "alias"}
@@ -134,3 +135,4 @@ def _erase_mail(mailbox: Trash) -> None:
     again = Trash.objects.filter(table=mailbox.table, name=mailbox.name, id__gt=mailbox.id)
     if not again.exists() and not Mailbox.objects.filter(email=mailbox.name).exists():
         dovecot.erase(mailbox.name)
+        retention.erase(mailbox.name)

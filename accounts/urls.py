@@ -12,6 +12,7 @@ from accounts.views import (
     session,
     trash,
 )
+from mailpanel.server.views import filter
 
 app_name = "accounts"
 urlpatterns = [
@@ -42,6 +43,8 @@ urlpatterns = [
     path("mailboxes/<str:email>/roles/", roles.mailbox_roles, name="mailbox_roles"),
     path("mailboxes/<str:email>/roles/give/", roles.role_give, name="role_give"),
     path("mailboxes/<str:email>/roles/<str:kind>/<str:domain>/", roles.role_take, name="role_take"),
+    path("mailboxes/<str:email>/filter/", filter.mailbox_filter, name="mailbox_filter"),
+    path("filter/own/", filter.filter_own, name="filter_own"),
     path("roles/", roles.roles, name="roles"),
     path("log/", audit.audit, name="audit"),
     path("log/export/", audit.audit_export, name="audit_export"),

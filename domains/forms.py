@@ -11,10 +11,11 @@ from django.utils.translation import gettext_lazy
 
 from accounts import access, lifecycle
 from accounts.models import Mailbox
-from domains import addresses
+from domains import addresses, dkim
 from domains.lifecycle import Destination
-from domains.models import Domain
-from mailpanel.forms import Difference, EditForm, PanelForm, Switch, Text
+from domains.models import DkimKey, Domain
+from domains.records import Record
+from mailpanel.forms import Difference, EditForm, PanelForm, ReasonForm, Switch, Text
 
 
 class DomainForm(EditForm, forms.ModelForm):
@@ -343,3 +344,38 @@ class NewAliasForm(AliasForm):
         except ValidationError as error:
             self.add_error("local", error)
         return data
+
+
+class KeyForm(PanelForm):
+    selector = Text(
+        label=gettext_lazy("Selector"),
+        attrs={"autocapitalize": "none", "spellcheck": "false"},
+        help_text=gettext_lazy(
+            "The name of the key in DNS, such as the month. Each key of a domain has its own."
+        ),
+    )
+
+    def clean_selector(self) -> str:
+        return dkim.parse_selector(self.cleaned_data["selector"])
+
+
+class SignForm(ReasonForm):
+    anyway = forms.BooleanField(
+        label=gettext_lazy("Sign anyway: I know that other servers find the record"), required=False
+    )
+    field_order = ["anyway", "reason"]
+    asks_anyway = False  # whether DNS gave a reason to ask
+
+    def may_sign(self, record: Record) -> bool:
+        """Whether DNS has the record, as it was just asked; or somebody has said that it does not matter."""
+        self.asks_anyway = record.seen != DkimKey.Seen.RIGHT
+        if not self.asks_anyway or self.cleaned_data["anyway"]:
+            return True
+        unknown = record.seen == DkimKey.Seen.UNKNOWN
+        self.add_error(
+            None,
+            _("DNS does not answer, so it is not known whether others find the record of this key.")
+            if unknown
+            else _("DNS does not have the record of this key, so nobody could verify what it signs."),
+        )
+        return False

@@ -1,6 +1,7 @@
 """The tables `domain` and `alias`, which Postfix and Dovecot query. Column names are a public interface."""
 
 import re
+from datetime import datetime, timedelta
 
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator
@@ -337,3 +338,54 @@ class Alias(models.Model):
         if errors:
             raise ValidationError(errors)
         self.domain_id = addresses.split(self.source)[1]
+
+
+class DkimKey(models.Model):
+    """A key that mail of a domain is signed with (RFC 6376). Amavis reads the one that signs for each message, so that
+    a change of `state` is all there is to do (deploy/amavis/dkim.conf). Nobody is ever shown the private key."""
+
+    class State(models.TextChoices):
+        WAITING = "waiting", gettext_lazy("waits for its record in DNS")
+        SIGNING = "signing", gettext_lazy("signs")
+        RETIRED = "retired", gettext_lazy("retired")
+
+    class Seen(models.TextChoices):
+        """What DNS had in the place of the record when it was asked last."""
+
+        RIGHT = "right", gettext_lazy("right")
+        OTHER = "other", gettext_lazy("another record")
+        MISSING = "missing", gettext_lazy("not found")
+        UNKNOWN = "unknown", gettext_lazy("no answer")
+
+    domain = models.ForeignKey(
+        Domain, models.DO_NOTHING, db_column="domain", db_index=False, related_name="dkim_keys"
+    )
+    selector = AddressField(gettext_lazy("selector"), max_length=63)
+    private_key = models.TextField(editable=False, help_text="PEM")
+    public_key = models.TextField(editable=False, help_text="base64, as it stands in the record")
+    state = models.CharField(
+        max_length=16, choices=State.choices, default=State.WAITING, db_default=State.WAITING
+    )
+    since = models.DateTimeField(
+        default=timezone.now, db_default=Now(), help_text="when it came into its state"
+    )
+    seen = models.CharField(max_length=16, choices=Seen.choices, blank=True, default="", db_default="")
+    asked = models.DateTimeField(null=True, blank=True, help_text="when DNS was asked last")
+    created = models.DateTimeField(auto_now_add=True, db_default=Now())
+
+    class Meta:
+        db_table = "dkim_key"
+        ordering = ["domain", "-id"]
+        constraints = [
+            models.UniqueConstraint(name="dkim_key_once", fields=["domain", "selector"]),
+            Check(name="dkim_key_selector", condition=Q(selector__only="a-z0-9-") & ~Q(selector="")),
+            Check(name="dkim_key_state", condition=Q(state__in=["waiting", "signing", "retired"])),
+        ]
+
+    def __str__(self):
+        return f"{self.selector}._domainkey.{addresses.to_unicode(self.domain_id)}"
+
+    @property
+    def published_until(self) -> datetime:
+        """How long the record of a retired key should stay in DNS: mail that it signed may still be on its way."""
+        return self.since + timedelta(days=7)

@@ -13,7 +13,7 @@ from django.db.models import CheckConstraint
 
 from domains.models import AddressField
 
-APPS = ("domains", "accounts")
+APPS = ("domains", "accounts", "server")
 
 
 @register(Tags.security)

@@ -26,6 +26,7 @@ def names(request) -> dict:
         "hostname": settings.MAILPANEL_HOSTNAME,
         "panel_url": settings.MAILPANEL_URL,
         "trash_days": settings.MAILPANEL_TRASH_DAYS,
+        "quarantine_days": settings.MAILPANEL_QUARANTINE_DAYS,
         "languages": settings.LANGUAGES,  # each by its own name, which Django's own tag would translate
     }
 
@@ -137,6 +138,12 @@ def quota_bar(used, limit):
         "width": min(per_cent, 100),
         "level": "bad" if per_cent >= 95 else "warn" if per_cent >= 80 else "",
     }
+
+
+@register.inclusion_tag("count.html")
+def count_bar(used, limit, words: str = ""):
+    """The same of a number of things; `words` say which."""
+    return quota_bar(used, limit) | {"words": words}
 
 
 @register.inclusion_tag("pool.html")

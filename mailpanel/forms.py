@@ -1,10 +1,14 @@
 """What all forms of the panel share."""
 
+import re
 from dataclasses import dataclass
+from datetime import date, datetime, time
 
 from django import forms
 from django.core import signing
 from django.core.exceptions import NON_FIELD_ERRORS, ValidationError
+from django.core.validators import MaxValueValidator, MinValueValidator
+from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
@@ -206,3 +210,32 @@ class TypedNameForm(ReasonForm):
         if typed not in self.names:
             raise ValidationError(_("This is not the name."))
         return typed
+
+
+_DAY = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
+
+
+class DayInput(forms.DateInput):
+    """The browser's own; where it has none, text that is no day is told in the error, since it cannot stand in here."""
+
+    input_type = "date"
+
+    def format_value(self, value):
+        return value if not isinstance(value, str) or _DAY.fullmatch(value) else ""
+
+
+class Day(forms.DateField):
+    widget = DayInput(format="%Y-%m-%d")
+    # the day after has to be one, in every time zone, and MariaDB's DATETIME begins in 1000
+    default_validators = [MinValueValidator(date(2000, 1, 1)), MaxValueValidator(date(2999, 12, 31))]
+
+    def to_python(self, value):
+        try:
+            return super().to_python(value)
+        except ValidationError:
+            sentence = _("“%s” is not a day. Write it such as 2026-03-14.")
+            raise ValidationError(sentence % str(value)[:40], code="invalid") from None
+
+
+def midnight(day: date) -> datetime:
+    return timezone.make_aware(datetime.combine(day, time.min))

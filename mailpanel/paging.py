@@ -6,7 +6,9 @@ values, on both databases). What a part gives is at most a page, so that the dat
 sorts nothing else.
 """
 
-from collections.abc import Sequence
+import re
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import product
@@ -71,6 +73,34 @@ def page(
         earlier="?" + urlencode({**kept, "before": first}) if (more if backwards else after) else "",
         later="?" + urlencode({**kept, "after": last}) if (backwards or more) else "",
     )
+
+
+def of_memory(rows: list, key: Callable[[object], tuple[int, str]], asked, size: int = SIZE) -> Page:
+    """The same of rows that stand in no table, in the order of `key` (a number and a unique word)."""
+    after, before = (_number_and_word(asked.get(name, "")) for name in ("after", "before"))
+    rows = sorted(rows, key=key)
+    if after:
+        start = bisect_right(rows, after, key=key)
+    else:
+        start = max(bisect_left(rows, before, key=key) - size, 0) if before else 0
+    found, more = rows[start : start + size], len(rows) > start + size
+    if not found:
+        return Page([])
+    first, last = ("{}-{}".format(*key(row)) for row in (found[0], found[-1]))
+    kept = {name: value for name, value in asked.items() if name not in ("after", "before")}
+    return Page(
+        found,
+        first,
+        last,
+        earlier="?" + urlencode({**kept, "before": first}) if start else "",
+        later="?" + urlencode({**kept, "after": last}) if more else "",
+    )
+
+
+def _number_and_word(told: str) -> tuple[int, str] | None:
+    """None for nothing and for what is no place."""
+    found = re.fullmatch(r"(-?\d{1,15})-(\w{1,40})", told, re.ASCII)
+    return (int(found[1]), found[2]) if found else None
 
 
 def _beyond(rows: QuerySet, keys: tuple[str, ...], place: tuple | None, up: bool) -> list[Q]:
@@ -145,7 +175,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 def newest(rows: QuerySet, asked, size: int = SIZE) -> Page:
     """The same by the columns `at` and `id`, the newest first; `first` and `last` are keys as the query strings have them."""
-    before, after = _moment_and_id(asked.get("before", "")), _moment_and_id(asked.get("after", ""))
+    before, after = moment_and_id(asked.get("before", "")), moment_and_id(asked.get("after", ""))
     backwards = after is not None and before is None
     # the first condition is what an index can begin with: of an OR alone SQLite would make two searches and a sort
     if backwards:
@@ -179,7 +209,8 @@ def newest(rows: QuerySet, asked, size: int = SIZE) -> Page:
     )
 
 
-def _moment_and_id(key: str) -> tuple[datetime, int] | None:
+def moment_and_id(key: str) -> tuple[datetime, int] | None:
+    """A place in a list by the columns `at` and `id`, as it stands in a query string."""
     moment, _dash, pk = key.partition("-")
     if not (key.isascii() and moment.isdecimal() and pk.isdecimal() and len(moment) < 17 and len(pk) < 19):
         return None

@@ -53,6 +53,11 @@ _PORTS = {
     "pop3s": 2995,
     "managesieve": 24190,
     "doveadm": 28080,
+    "amavis": 21024,
+    "amavis_submitted": 21026,
+    "amavis_probe": 21027,
+    "amavis_release": 21998,
+    "reinject": 21025,
     "srs": 2528,
     "srs_forward": 21001,
     "srs_reverse": 21002,
@@ -93,6 +98,15 @@ def _addresses(listed: list[str]) -> list[str]:
     ]:
         raise ValueError(f"MAILPANEL_ALERT_TO: “{wrong[0]}” is no address of the form somebody@example.org")
     return addresses
+
+
+def _limit(text: str) -> int | None:
+    """None is unlimited."""
+    if text and not re.fullmatch(r"[0-9]{1,9}", text):
+        raise ValueError(
+            f"MAILPANEL_SEND_PER_HOUR and MAILPANEL_SEND_PER_DAY are numbers, and “{text}” is none"
+        )
+    return int(text or 0) or None
 
 
 def _mail_host(url: str) -> str:
@@ -188,6 +202,13 @@ try:
     # What Prometheus shows at /metrics as its bearer token; without one there is no such page.
     MAILPANEL_METRICS_TOKEN = _secret("MAILPANEL_METRICS_TOKEN")
 
+    # Whether the content filter sees mail before it is taken, so that it can still be refused, or once it is in the queue;
+    # and how many messages it looks at at once.
+    _filter_modes = validate.OneOf(["before-queue", "after-queue"])
+    MAILPANEL_FILTER_INCOMING = env.str("MAILPANEL_FILTER_INCOMING", "before-queue", validate=_filter_modes)
+    MAILPANEL_FILTER_SUBMITTED = env.str("MAILPANEL_FILTER_SUBMITTED", "after-queue", validate=_filter_modes)
+    MAILPANEL_FILTER_PROCESSES = env.int("MAILPANEL_FILTER_PROCESSES", 2, validate=validate.Range(2, 100))
+
     # The lists by which other servers are refused at port 25, and who is let in whatever they say. On a host that is
     # Spamhaus' by default, which hardly anybody is on by mistake; the private copy asks nobody unless it is told to.
     MAILPANEL_DNSBL = _blocklists(
@@ -201,10 +222,11 @@ try:
     # Signs the addresses that stand for the senders of forwarded mail; kept under MAILPANEL_VAR where it is not set.
     MAILPANEL_SRS_SECRET = _secret("MAILPANEL_SRS_SECRET")
 
-    # MariaDB alone: the passwords by which Postfix and Dovecot read the database (deploy/mariadb/grants.sql). The
-    # private copy makes its own where these are not set.
+    # MariaDB alone: the passwords by which the daemons read the database (deploy/mariadb/grants.sql). The private copy
+    # makes its own where these are not set.
     MAILPANEL_POSTFIX_DATABASE_PASSWORD = _secret("MAILPANEL_POSTFIX_DATABASE_PASSWORD")
     MAILPANEL_DOVECOT_DATABASE_PASSWORD = _secret("MAILPANEL_DOVECOT_DATABASE_PASSWORD")
+    MAILPANEL_AMAVIS_DATABASE_PASSWORD = _secret("MAILPANEL_AMAVIS_DATABASE_PASSWORD")
 
     MAILPANEL_PASSWORD_SCHEME = env.str(
         "MAILPANEL_PASSWORD_SCHEME",
@@ -243,6 +265,25 @@ try:
         "MAILPANEL_SECOND_FACTOR_DEVICE_DAYS", 30, validate=validate.Range(0, 365)
     )
 
+    # To how many recipients a mailbox may send that has no limit of its own, nor its domain; 0 or empty is unlimited.
+    MAILPANEL_SEND_PER_HOUR = _limit(env.str("MAILPANEL_SEND_PER_HOUR", "200"))
+    MAILPANEL_SEND_PER_DAY = _limit(env.str("MAILPANEL_SEND_PER_DAY", "1000"))
+
+    # The mail log that is followed, and how long and how many messages are kept of it. Without a setting it is the files of
+    # the private copy, or the system's.
+    MAILPANEL_MAIL_LOG = env.list(
+        "MAILPANEL_MAIL_LOG",
+        [str(MAILPANEL_VAR / "log" / f"{name}.log") for name in ("postfix", "amavis", "dovecot")]
+        if PRIVATE_COPY
+        else ["/var/log/mail.log"],
+    )
+    MAILPANEL_TRACE_DAYS = env.int("MAILPANEL_TRACE_DAYS", 30, validate=validate.Range(1, 3650))
+    MAILPANEL_TRACE_MESSAGES = env.int(
+        "MAILPANEL_TRACE_MESSAGES", 5_000_000, validate=validate.Range(1000, 1_000_000_000)
+    )
+
+    # How long Amavis' quarantine is kept.
+    MAILPANEL_QUARANTINE_DAYS = env.int("MAILPANEL_QUARANTINE_DAYS", 30, validate=validate.Range(1, 365))
     # How long what was deleted can be brought back.
     MAILPANEL_TRASH_DAYS = env.int("MAILPANEL_TRASH_DAYS", 30, validate=validate.Range(1, 3650))
     MAILPANEL_TIME_ZONE = env.str("MAILPANEL_TIME_ZONE", "UTC")

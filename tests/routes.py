@@ -30,6 +30,7 @@ ROUTES = {
     "admin_add": "accounts:role_give",
     "admin_edit": "accounts:role_take",  # a role is given and taken, not edited
     "dashboard": "server:status",
+    "quarantine": "server:quarantine",
 }
 WITHOUT_A_PAGE = {
     "reset": "a forgotten password is reset by the helpdesk; recovery addresses come later",

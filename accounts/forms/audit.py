@@ -1,43 +1,17 @@
-import re
-from datetime import date, datetime, time, timedelta
+from datetime import timedelta
 
 from django import forms
 from django.core.exceptions import ValidationError
-from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db.models import QuerySet
-from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from accounts import access, audit
 from accounts.models import Audit, Mailbox
 from domains import addresses
-from mailpanel.forms import PanelForm, Text
+from mailpanel.forms import Day, PanelForm, Text, midnight
 
-_DAY = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 _AS_IS = {"autocapitalize": "none", "spellcheck": "false"}
-
-
-class DayInput(forms.DateInput):
-    """The browser's own; where it has none, text that is no day is told in the error, since it cannot stand in here."""
-
-    input_type = "date"
-
-    def format_value(self, value):
-        return value if not isinstance(value, str) or _DAY.fullmatch(value) else ""
-
-
-class Day(forms.DateField):
-    widget = DayInput(format="%Y-%m-%d")
-    # the day after has to be one, in every time zone, and MariaDB's DATETIME begins in 1000
-    default_validators = [MinValueValidator(date(2000, 1, 1)), MaxValueValidator(date(2999, 12, 31))]
-
-    def to_python(self, value):
-        try:
-            return super().to_python(value)
-        except ValidationError:
-            sentence = _("“%s” is not a day. Write it such as 2026-03-14.")
-            raise ValidationError(sentence % str(value)[:40], code="invalid") from None
 
 
 class AuditForm(PanelForm):
@@ -105,11 +79,7 @@ class AuditForm(PanelForm):
             action, _blank, kind = did.partition(" ")
             rows = rows.filter(action=action, kind=kind)
         if since := data.get("since"):
-            rows = rows.filter(at__gte=_midnight(since))
+            rows = rows.filter(at__gte=midnight(since))
         if until := data.get("until"):
-            rows = rows.filter(at__lt=_midnight(until + timedelta(days=1)))
+            rows = rows.filter(at__lt=midnight(until + timedelta(days=1)))
         return rows
-
-
-def _midnight(day: date) -> datetime:
-    return timezone.make_aware(datetime.combine(day, time.min))

@@ -18,6 +18,7 @@ from accounts.views.lists import Listing
 from domains import reach
 from domains.models import Alias
 from mailpanel.forms import ReasonForm
+from mailpanel.server import sending
 
 
 @require_safe
@@ -37,6 +38,7 @@ def mailbox(request, email):
             "pauses": authentication.pauses(found),
             "may_grant": access.may(request.user, To.GRANT, found),
             "may_change": access.may(request.user, To.CHANGE, found),
+            "may_filter": access.may_filter(request.user, found),
             "may_reset": access.may(request.user, To.RESET, found),
         },
     )
@@ -50,6 +52,7 @@ def card(found: Mailbox, actor: Mailbox, log) -> dict:
         "used": used(found),
         "recovery_codes": second_factor.of(found) and found.recovery_codes.count(),
         "last_sign_ins": found.last_sign_ins[:5],
+        "sent": sending.sent(found.email),
         "shadow": any(row.is_alive for row in own),
         "keeps_copy": any(row.is_alive and row.destination == found.email for row in own),
         "roles": [role_words(*role) for role in access.roles_of([found])[found]],

@@ -12,6 +12,7 @@ from accounts.forms.own import PasswordForm
 from accounts.views import by, tell
 from accounts.views.mailboxes import card
 from mailpanel.paging import newest, page
+from mailpanel.server import traffic
 
 
 @require_safe
@@ -28,6 +29,7 @@ def home(request):
             used=Sum("quota_used", default=0),
         ),
         "concerns": attention.concerns(request.user),
+        "today": traffic.today() if access.rights(request.user).server else None,
         "changes": newest(access.log(request.user), {}, size=6),
     }
     return render(request, "accounts/home.html", context)

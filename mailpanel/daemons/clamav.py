@@ -33,7 +33,7 @@ def clamav(watch: Watch) -> Text:
         raise Trouble(
             _("Its signatures are of %(made)s, so it does not know the viruses since then.", made=made),
             _("freshclam fetches new ones several times a day. It does not run, or cannot reach its server."),
-            "sudo systemctl restart clamav-freshclam; sudo journalctl -n 30 -u clamav-freshclam",
+            "sudo systemctl start mailpanel-freshclam; sudo journalctl -n 30 -u mailpanel-freshclam",
             state=State.WARN,
         )
     return _("Finds the test virus and lets a clean text pass; signatures of %(made)s.", made=made)

@@ -1,8 +1,9 @@
-"""How an alert leaves: one message to a mail server, one POST to a web server. Each within a deadline for all of it, and
+"""How messages of the panel leave: mail to a mail server, alerts also by a POST to a web server. Each within a deadline for all of it, and
 with a limit on what is read; raises Trouble and TimeoutError, whose words hold no secret."""
 
 import json
 import re
+from contextlib import suppress
 from email.message import EmailMessage
 from email.policy import SMTP
 from urllib.parse import unquote, urlsplit
@@ -33,25 +34,58 @@ def sender() -> str:
     return user if "@" in user else settings.MAILPANEL_POSTMASTER
 
 
+class Unanswered(Trouble):
+    """The whole message was handed over, and then there was no answer: it may have been taken."""
+
+
+def post_here(message: EmailMessage, to: str, watch: Watch) -> None:
+    """To a mailbox of this server, by its own Postfix and past the filter, which might find in it what it tells of."""
+    with _Smtp(Host("smtp", _inner_door() or _own_postfix()), watch) as line:
+        line.greet()
+        _hand_over(line, message, settings.MAILPANEL_POSTMASTER, [to])
+
+
 def mail(message: EmailMessage, watch: Watch) -> None:
     """To those of MAILPANEL_ALERT_TO."""
     if settings.MAILPANEL_ALERT_SMTP:
         url = urlsplit(settings.MAILPANEL_ALERT_SMTP)
-        line = _Smtp(Host("smtp", (url.hostname, url.port)), watch)
-    else:
-        url, line = None, _Smtp(Host("smtp", _own_postfix()), watch)
-    with line:
-        if url:
+        with _Smtp(Host("smtp", (url.hostname, url.port)), watch) as line:
             _introduce(line, url)
-        else:  # the same machine or network, and its certificate is for another name
-            line.greet()
-        line.say(f"MAIL FROM:<{sender()}>", b"250")
-        for address in settings.MAILPANEL_ALERT_TO:
-            line.say(f"RCPT TO:<{address}>", b"25")
-        line.say("DATA", b"354")
-        data = re.sub(rb"(?m)^\.", b"..", message.as_bytes(policy=SMTP))
-        line.send(data + b"\r\n.\r\n", "DATA")
-        line.reply(b"250")
+            _hand_over(line, message, sender(), settings.MAILPANEL_ALERT_TO)
+        return
+    for door in filter(None, (_own_postfix(), _inner_door())):
+        with _Smtp(Host("smtp", door), watch) as line:
+            line.greet()  # the same machine or network, and its certificate is for another name
+            try:
+                _hand_over(line, message, sender(), settings.MAILPANEL_ALERT_TO)
+                return
+            except _PutOff as trouble:
+                put_off = trouble
+    raise put_off
+
+
+class _PutOff(Trouble):
+    """Who and for whom was taken, but not the message: so a door does whose filter is away."""
+
+
+def _hand_over(line: _Smtp, message: EmailMessage, by: str, to: list[str]) -> None:
+    line.say(f"MAIL FROM:<{by}>", b"250")
+    for address in to:
+        line.say(f"RCPT TO:<{address}>", b"25")
+    line.say("DATA", b"354")
+    data = re.sub(rb"(?m)^\.", b"..", message.as_bytes(policy=SMTP))
+    line.send(data + b"\r\n.\r\n", "DATA")
+    try:
+        code, words = line.any_reply()
+    except TimeoutError:
+        raise Unanswered(_("There was no answer in time.")) from None
+    except Trouble as error:
+        raise Unanswered(error.detail, error.hint, error.command) from None
+    if code.startswith(b"4"):
+        raise _PutOff(line.unexpected(code + b" " + words[-1]).detail)
+    if code != b"250":
+        raise line.unexpected(code + b" " + words[-1])
+    with suppress(Trouble, TimeoutError):  # it has left
         line.leave()
 
 
@@ -61,6 +95,13 @@ def _own_postfix() -> tuple[str, int]:
     if settings.PRIVATE_COPY or "smtp" in settings.MAILPANEL_PROBE_TARGETS:
         return host, port
     return "127.0.0.1", port
+
+
+def _inner_door() -> tuple[str, int] | None:
+    """Where our own Postfix takes mail that needs no filter, so that it can be told that the filter is down."""
+    if "smtp" in settings.MAILPANEL_PROBE_TARGETS:
+        return None
+    return "127.0.0.1", settings.MAILPANEL_PORTS["reinject"] if settings.PRIVATE_COPY else 10025
 
 
 def _introduce(line: _Smtp, url) -> None:

@@ -53,6 +53,16 @@ class Resolver:
                 state=State.WARN,
             ) from None
 
+    def texts(self, name: str) -> list[str]:
+        """The TXT records of a name, each with its strings put together; a stranger's word."""
+        records = self.ask(dns.name.from_text(name), "TXT")
+        return [b"".join(record.strings).decode("ascii", "replace") for record in records]
+
+    def mail_servers(self, name: str) -> list[str]:
+        """The names in its MX records, the preferred first; a lone dot comes as the empty name."""
+        records = sorted(self.ask(dns.name.from_text(name), "MX"), key=lambda record: record.preference)
+        return [str(record.exchange).rstrip(".").lower() for record in records]
+
     def own_addresses(self) -> list[str]:
         host = dns.name.from_text(settings.MAILPANEL_HOSTNAME)
         return [record.address for kind in ("A", "AAAA") for record in self.ask(host, kind)]
@@ -108,9 +118,7 @@ def mx(watch: Watch) -> Text:
         raise Trouble(_("There is no domain yet, or the database does not answer."), state=State.OFF)
     elsewhere, refusing = [], []
     for name in names:
-        hosts = [
-            str(record.exchange).rstrip(".").lower() for record in asking.ask(dns.name.from_text(name), "MX")
-        ]
+        hosts = asking.mail_servers(name)
         if hosts == [""]:
             refusing.append(name)
         elif settings.MAILPANEL_HOSTNAME not in hosts:

@@ -30,6 +30,7 @@ WELL: dict[str, tuple[float, Text]] = {
     "submission": (0.058, _("STARTTLS, sign-in under it alone, and nothing without a sign-in.")),
     "smtps": (0.049, _("TLS from the first byte on, and nothing without a sign-in.")),
     "sasl": (0.022, _("Dovecot knows the mailbox of the probes and lets it send.")),
+    "policy": (0.003, _("Counts what is sent, and stops a mailbox at its limit.")),
     "queue": (0.011, _("The queue is empty.")),
     "postsrsd": (
         0.003,

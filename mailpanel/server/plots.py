@@ -78,10 +78,10 @@ def top(values: Iterable[float]) -> float:
     if not ordered:
         return 1.0
     crowd = ordered[int(CROWD * (len(ordered) - 1))]
-    return _round_up(min(ordered[-1], OUTLIER * crowd))
+    return round_up(min(ordered[-1], OUTLIER * crowd))
 
 
-def _round_up(value: float) -> float:
+def round_up(value: float) -> float:
     """To 1, 2 or 5 of a power of ten, at least a millisecond."""
     steps = (base * 10.0**power for power in range(-3, 6) for base in (1, 2, 5))
     return next((step for step in steps if step >= value), 1e6)

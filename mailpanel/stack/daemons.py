@@ -1,23 +1,25 @@
-"""The mail daemons of a private copy: how each is started, and how one sees that it answers."""
+"""The daemons of a private copy: how each is started, and how one sees that it answers."""
 
 import contextlib
 import os
 import socket
 import ssl
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from mailpanel.stack import processes
-from mailpanel.stack.place import Place
+from mailpanel.stack.place import Place, panel_user
+from mailpanel.stack.render import DEPLOY
 
 READY_WITHIN = 30  # seconds
 ENDED_WITHIN = 8
 # What a client is greeted with; a port that merely accepts a connection may be another program's, or not ready.
 _GREETINGS = {
-    "smtp": b"220 ", "submission": b"220 ", "smtps": b"220 ",
+    "smtp": b"220 ", "submission": b"220 ", "smtps": b"220 ", "amavis": b"220 ",
     "imap": b"* OK", "imaps": b"* OK", "pop3": b"+OK", "pop3s": b"+OK",
     "managesieve": b'"IMPLEMENTATION"', "doveadm": b"HTTP/1.1 ",
     "srs": b"220 ", "srs_forward": b"200 ", "srs_reverse": b"500 ",
@@ -53,6 +55,7 @@ class Daemon:
     log: Path  # its own
     mark: str
     pid_file: Path | None = None  # that it believes
+    knock: Callable[[], None] | None = None  # beside its ports; raises OSError or ValueError until it answers
 
     @property
     def pid(self) -> int | None:
@@ -64,8 +67,6 @@ class Daemon:
         return self.log.with_suffix(".out")
 
     def begin(self) -> subprocess.Popen:
-        """Start it, after what an earlier one may have left behind."""
-        processes.end(self.mark, within=ENDED_WITHIN)
         if self.pid_file:
             self.pid_file.unlink(missing_ok=True)
         with self.output.open("wb") as output:
@@ -92,8 +93,9 @@ class Daemon:
 
 
 def daemons(place: Place) -> list[Daemon]:
-    def daemon(name, command, start, ports, log, pid_file=None):
-        return Daemon(name, command, start, ports, place.log / log, str(place.directory / name), pid_file)
+    def daemon(name, command, start, ports, log, pid_file=None, knock=None):
+        mark = str(place.directory / name)
+        return Daemon(name, command, start, ports, place.log / log, mark, pid_file, knock)
 
     # In this order they are waited for: Postfix' submission asks Dovecot which ways of signing in there are, and
     # rests for a minute if there was no answer.
@@ -107,10 +109,25 @@ def daemons(place: Place) -> list[Daemon]:
             "postsrsd", "postsrsd", ("sh", "-c", _POSTSRSD, str(place.etc / "postsrsd" / "postsrsd")),
             ("srs_forward", "srs_reverse"), "postsrsd.log",
         ),
-        daemon("clamd", "clamd", ("clamd", "-c", str(place.etc / "clamav" / "clamd.conf")), (), "clamd.log"),
+        daemon(
+            "clamd", "clamd", ("clamd", "-c", str(place.etc / "clamav" / "clamd.conf")), (), "clamd.log",
+            knock=lambda: _ping(place.clamav / "run" / "clamd.sock"),
+        ),
+        daemon(
+            "amavis", "", ("amavisd", "-c", str(place.etc / "amavis" / "amavisd.conf"), "foreground"),
+            ("amavis", "amavis_submitted", "amavis_probe", "amavis_release"), "amavis.log",
+            place.amavis / "run" / "amavisd.pid",
+        ),
         daemon(
             "postfix", "master", ("postfix", "-c", str(place.etc / "postfix"), "start"),
-            ("smtp", "submission", "smtps", "srs"), "postfix.log",
+            ("smtp", "submission", "smtps", "reinject", "srs"), "postfix.log",
+        ),
+        daemon(
+            "queue", "",
+            (sys.executable, "-I", str(DEPLOY / "queue" / "mailpanel_queue.py"),
+             "--socket", str(place.queue / "socket"), "--user", panel_user().pw_name,
+             "--config", str(place.etc / "postfix")), (), "queue.log",
+            knock=lambda: _connect(place.queue / "socket"),
         ),
     ]  # fmt: skip
 
@@ -130,11 +147,12 @@ def refuse_taken(names: tuple[str, ...], ports: dict[str, int]) -> None:
 
 
 def wait_until_ready(started: dict[Daemon, subprocess.Popen], place: Place, ports: dict[str, int]) -> None:
-    """Until every door of these daemons greets as it should. Raises StackError with the daemon's last words."""
+    """Until every door of these daemons that greets does so. Raises StackError with the daemon's last words."""
     deadline = time.monotonic() + READY_WITHIN
     for daemon, process in started.items():
-        knocks = [lambda name=name: _greeting(name, ports[name], place) for name in daemon.ports]
-        for knock in knocks or [lambda: _ping(place.clamav / "run" / "clamd.sock")]:
+        doors = [name for name in daemon.ports if name in _GREETINGS]
+        knocks = [lambda name=name: _greeting(name, ports[name], place) for name in doors]
+        for knock in knocks + [daemon.knock] * bool(daemon.knock):
             _persist(knock, daemon, process, deadline)
 
 
@@ -168,6 +186,12 @@ def _ping(path: Path) -> None:
         door.connect(os.fspath(path))
         door.sendall(b"zPING\0")
         _expect(door, b"PONG")
+
+
+def _connect(path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as door:
+        door.settimeout(5)
+        door.connect(os.fspath(path))
 
 
 def _expect(door: socket.socket, wanted: bytes) -> None:

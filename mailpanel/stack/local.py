@@ -1,4 +1,5 @@
-"""The private copy: Postfix, Dovecot, postsrsd and clamd on loopback ports, in one directory, beside whatever this machine runs.
+"""The private copy: Postfix, Dovecot, Amavis, postsrsd and clamd on loopback ports, in one directory, beside whatever this machine
+runs.
 
 Nothing under /etc is edited and no user is made. `up` and `down` may be called in any state, also after a crash.
 """
@@ -40,6 +41,8 @@ def up(place: Place) -> list[str]:
         if not wanted:
             return []
         for daemon in wanted:
+            daemon.end()  # what an earlier one may have left behind, at its ports
+        for daemon in wanted:
             refuse_taken(daemon.ports, ports)
         configure(place)
         _make_tables()
@@ -80,7 +83,7 @@ def info(place: Place) -> dict:
 
 
 def all_daemons(place: Place) -> list[Daemon]:
-    """With the panel and its `manage.py collect`, which `manage.py stack run` starts beside them."""
+    """With the panel, its `manage.py collect` and `manage.py policy`, which `manage.py stack run` starts beside them."""
     return [*daemons(place), *of_panel(place)]
 
 
@@ -88,7 +91,8 @@ def of_panel(place: Place) -> list[Daemon]:
     def daemon(name, ports):
         return Daemon(name, "", (), ports, place.log / f"{name}.log", str(place.directory / name))
 
-    return [daemon("collect", ()), daemon("panel", ("panel",))]
+    mail = [daemon("policy", ())] if place.policy.exists() else []  # there is none without the mail daemons
+    return [daemon("collect", ()), *mail, daemon("panel", ("panel",))]
 
 
 def make_ready(place: Place) -> None:
@@ -96,6 +100,10 @@ def make_ready(place: Place) -> None:
     place.prepare()
     tls.ensure(place.tls, settings.MAILPANEL_HOSTNAME)
     put(place.clamav / "database" / "local.ndb", _eicar_signature(), mode=0o644)
+    # SpamAssassin's plugins, as Debian has them. On a host our local.cf lies beside them.
+    (place.etc / "spamassassin").mkdir(exist_ok=True)
+    for path in Path("/etc/spamassassin").glob("*.pre"):
+        put(place.etc / "spamassassin" / path.name, path.read_bytes(), mode=0o644)
 
 
 def configure(place: Place) -> None:

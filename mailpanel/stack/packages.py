@@ -10,9 +10,12 @@ from mailpanel.stack.daemons import StackError
 
 DAEMONS = (
     "postfix", "dovecot-core", "dovecot-imapd", "dovecot-pop3d", "dovecot-lmtpd", "dovecot-managesieved",
-    "dovecot-sieve", "clamav-daemon", "postsrsd", "openssl",
+    "dovecot-sieve", "clamav-daemon", "amavisd-new", "spamassassin", "7zip", "postsrsd", "openssl",
 )  # fmt: skip
-MAPS = {"sqlite": ("postfix-sqlite", "dovecot-sqlite"), "mariadb": ("postfix-mysql", "dovecot-mysql")}
+MAPS = {
+    "sqlite": ("postfix-sqlite", "dovecot-sqlite", "libdbd-sqlite3-perl"),
+    "mariadb": ("postfix-mysql", "dovecot-mysql", "libdbd-mysql-perl"),
+}
 # For `make test`: both databases, what mysqlclient is compiled with, a browser with letters for all
 # scripts, and a network of its own.
 TESTS = (

@@ -37,15 +37,18 @@ class Place:
         self.postfix = directory / "postfix"
         self.dovecot = directory / "dovecot"
         self.clamav = directory / "clamav"
+        self.amavis = directory / "amavis"
+        self.queue = directory / "queue"
+        self.policy = directory / "policy"
         self.ports = directory / "ports.json"
 
     def prepare(self) -> None:
         """Make the directories, each with its owner and mode; set right those that were there. Root only."""
         owner = panel_user()
         for path, user, group, mode in (
-            # everybody may pass through: Postfix, Dovecot and clamd are users of their own
+            # everybody may pass through: the daemons are users of their own
             (self.directory, owner.pw_name, "root", 0o755),
-            # the panel, Postfix and Dovecot read and write the SQLite files by their common group
+            # the panel and the daemons read and write the SQLite files by their common group
             (self.database, owner.pw_name, "postfix", 0o2770),
             (self.secrets, owner.pw_name, "root", 0o700),
             (self.mail, MAIL_USER, MAIL_USER, 0o700),
@@ -59,9 +62,18 @@ class Place:
             (self.dovecot / "run", "root", "root", 0o755),
             (self.dovecot / "state", "root", "root", 0o755),
             (self.clamav, "root", "root", 0o755),
+            # the helper's socket, which is the panel's
+            (self.queue, "root", "root", 0o755),
+            # the panel's own socket, for Postfix by their common group
+            (self.policy, owner.pw_name, "postfix", 0o2750),
             (self.clamav / "database", "root", "root", 0o755),
-            # whoever may enter may have things scanned
-            (self.clamav / "run", "clamav", "postfix", 0o750),
+            # as Debian has it: everybody may have things scanned
+            (self.clamav / "run", "clamav", "clamav", 0o755),
+            (self.amavis, "root", "root", 0o755),
+            (self.amavis / "home", "amavis", "amavis", 0o750),
+            (self.amavis / "home" / "tmp", "amavis", "amavis", 0o750),
+            (self.amavis / "home" / ".spamassassin", "amavis", "amavis", 0o750),
+            (self.amavis / "run", "amavis", "amavis", 0o750),
         ):
             path.mkdir(mode=0o700, parents=True, exist_ok=True)
             shutil.chown(path, user, group)
@@ -69,10 +81,18 @@ class Place:
         for path in self.database.iterdir():
             shutil.chown(path, owner.pw_name, "postfix")
             path.chmod(0o660)
-        for name in ("clamd.log", "panel.log"):
-            path = self.log / name
+        # The panel is in the group of Postfix, and reads in three of these what became of each message.
+        for name, user, mode in (
+            ("clamd", "clamav", 0o600),
+            ("panel", owner.pw_name, 0o600),
+            ("amavis", "amavis", 0o640),
+            ("dovecot", "root", 0o640),
+            ("postfix", "root", 0o640),
+        ):
+            path = self.log / f"{name}.log"
             path.touch(mode=0o600)
-            shutil.chown(path, "clamav" if name == "clamd.log" else owner.pw_name)
+            shutil.chown(path, user, "postfix")
+            path.chmod(mode)
         key = self.directory / "secret_key"
         if key.exists():
             shutil.chown(key, owner.pw_name)

@@ -27,6 +27,7 @@ _SECRET = {
     "postfix/sql/": ("postfix", 0o640),
     "dovecot/sql/": ("dovecot", 0o640),
     "dovecot/doveadm.conf": ("dovecot", 0o640),
+    "amavis/sql/": ("amavis", 0o640),
     "mariadb/": ("root", 0o600),
     "postsrsd/secret": ("root", 0o600),
 }
@@ -57,22 +58,31 @@ class File:
 
 def files(engine: str, dovecot: str, *, private: bool) -> list[File]:
     """What there is to render for `engine`, the directory `dovecot` below deploy/dovecot, and a private copy or not."""
-    postfix, dovecot_dir = DEPLOY / "postfix", DEPLOY / "dovecot" / dovecot
+    postfix, dovecot_dir, amavis = DEPLOY / "postfix", DEPLOY / "dovecot" / dovecot, DEPLOY / "amavis"
     more = ("private.cf", "closed.cf") if private else ("outside.cf",)
-    found = [File("postfix/main.cf", tuple(postfix / name for name in ("main.cf", *more)))]
+    found = [
+        File("postfix/main.cf", tuple(postfix / name for name in ("main.cf", *more))),
+        File(
+            "amavis/amavisd.conf",
+            tuple(amavis / f"{name}.conf" for name in ("amavisd", *["private"] * private)),
+        ),
+    ]
     found += [
         File(name, (DEPLOY / name,))
         for name in (
             "postfix/master.cf", "postfix/bounce.cf", "postfix/srs_addresses", "postfix/dnsbl_except.cidr",
             "postfix/rbl_replies",
-            "postsrsd/postsrsd", "postsrsd/secret", "clamav/clamd.conf",
+            "postsrsd/postsrsd", "postsrsd/secret", "clamav/clamd.conf", "amavis/dkim.conf", "spamassassin/local.cf",
         )
     ]  # fmt: skip
     for directory, below, pattern in (
         (postfix / "sql" / engine, "postfix/sql", "*.cf"),
         (dovecot_dir, "dovecot", "*.conf"),
         (dovecot_dir / "sql" / engine, "dovecot/sql", "*.conf"),
+        (amavis / "sql" / engine, "amavis/sql", "*"),
         (DEPLOY / "mariadb", "mariadb", "*.sql" if engine == "mariadb" else ""),
+        (DEPLOY / "systemd", "systemd", "" if private else "mailpanel-*"),
+        (DEPLOY / "systemd" / "amavis.service.d", "systemd/amavis.service.d", "" if private else "*.conf"),
     ):
         found += [File(f"{below}/{path.name}", (path,)) for path in sorted(directory.glob(pattern or "-"))]
     return found

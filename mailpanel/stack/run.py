@@ -110,6 +110,8 @@ def _begin(place: Place, root: bool, say: Callable[[str], None]) -> None:
         local.up(place)
     _start_panel(place, root)
     _start("collect", [MANAGE, "collect"], place, root)
+    if root:
+        _start("policy", [MANAGE, "policy"], place, root)
     told = local.info(place)
     say("\n" + "\n".join(lines(told) if root else lines(told)[:1] + lines(told)[-1:]))
     postmaster = settings.MAILPANEL_POSTMASTER

@@ -2,9 +2,11 @@
 
 import contextlib
 import re
+from datetime import timedelta
 
 import pytest
 from django.urls import get_resolver, reverse
+from django.utils import timezone
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -12,9 +14,12 @@ from accounts import access, audit, lifecycle
 from accounts.access import To
 from accounts.models import Audit, Mailbox, Role, SecondFactor, Trash
 from domains.lifecycle import save_alias
-from domains.models import Alias, Domain
+from domains.models import Alias, DkimKey, Domain
 from mailpanel.daemons import DaemonError
+from mailpanel.server.models import Message
+from tests.held import hold
 from tests.people import CAST, PASSWORD, find
+from tests.server.letters import delivered, took
 
 ROLES = ["anonymous", "user1", "help_a", "dadm_a", "root1"]
 IN = "user2@a.example"
@@ -97,6 +102,28 @@ accounts:trash_restore     with-roles        | 302 405 405 405 405 | 302 404 403
 accounts:trash_restore     foreign           | 302 405 405 405 405 | 302 404 404 404 302
 accounts:trash_restore     domain            | 302 405 405 405 405 | 302 404 403 403 302
 accounts:trash_restore     alias             | 302 405 405 405 405 | 302 404 403 302 302
+accounts:filter_own        -                 | 302 200 200 200 200 | 302 200 200 200 200
+accounts:mailbox_filter    user2@a.example   | 302 404 200 200 200 | 302 404 403 200 200
+accounts:mailbox_filter    chief@a.example   | 302 404 200 200 200 | 302 404 403 403 200
+accounts:mailbox_filter    user1@b.example   | 302 404 404 404 200 | 302 404 404 404 200
+domains:domain_filter      a.example         | 302 404 200 200 200 | 302 404 403 200 200
+domains:domain_filter      b.example         | 302 404 404 404 200 | 302 404 404 404 200
+server:filter              -                 | 302 403 403 403 200 | 302 403 403 403 200
+server:quarantine          -                 | 302 200 200 200 200 | 302 405 405 405 405
+server:quarantine_act      -                 | 302 405 405 405 405 | 302 302 302 302 302
+server:quarantine_message  held-in-a.1       | 302 404 200 200 200 | 302 405 405 405 405
+server:quarantine_message  held-above.1      | 302 404 403 403 200 | 302 405 405 405 405
+server:quarantine_message  held-in-b.1       | 302 404 404 404 200 | 302 405 405 405 405
+server:messages            -                 | 302 200 200 200 200 | 302 405 405 405 405
+server:message             user1@a.example   | 302 200 200 200 200 | 302 405 405 405 405
+server:message             user2@a.example   | 302 404 200 200 200 | 302 405 405 405 405
+server:message             user1@b.example   | 302 404 404 404 200 | 302 405 405 405 405
+server:message             z@other.example   | 302 404 404 404 200 | 302 405 405 405 405
+server:traffic             -                 | 302 403 403 403 200 | 302 405 405 405 405
+domains:domain_messages    a.example         | 302 404 200 200 200 | 302 405 405 405 405
+domains:domain_messages    b.example         | 302 404 404 404 200 | 302 405 405 405 405
+domains:domain_traffic     a.example         | 302 404 403 200 200 | 302 405 405 405 405
+domains:domain_traffic     b.example         | 302 404 404 404 200 | 302 405 405 405 405
 server:status              -                 | 302 403 403 403 200 | 302 405 405 405 405
 server:check               -                 | 302 405 405 405 405 | 302 403 403 403 302
 server:incidents           -                 | 302 403 403 403 200 | 302 405 405 405 405
@@ -104,6 +131,16 @@ server:alerts              -                 | 302 403 403 403 200 | 302 405 405
 server:alert_trial         -                 | 302 405 405 405 405 | 302 403 403 403 302
 server:probe               imap              | 302 403 403 403 200 | 302 405 405 405 405
 server:probe               no-such-probe     | 302 403 403 403 404 | 302 405 405 405 405
+server:queue               -                 | 302 403 403 403 200 | 302 405 405 405 405
+server:queue_do            -                 | 302 405 405 405 405 | 302 403 403 403 302
+server:queue_message       4jcCW71dnYzJDhF   | 302 403 403 403 200 | 302 405 405 405 405
+server:queue_message       --help            | 302 403 403 403 404 | 302 405 405 405 405
+server:sending             -                 | 302 403 200 200 200 | 302 405 405 405 405
+server:mailbox_limit       user2@a.example   | 302 404 403 200 200 | 302 404 403 200 200
+server:mailbox_limit       user1@b.example   | 302 404 404 404 200 | 302 404 404 404 200
+server:mailbox_limit       chief@a.example   | 302 404 403 403 200 | 302 404 403 403 200
+server:domain_limit        a.example         | 302 404 403 403 200 | 302 404 403 403 200
+server:domain_limit        b.example         | 302 404 404 404 200 | 302 404 404 404 200
 domains:domains            -                 | 302 403 200 200 200 | 302 405 405 405 405
 domains:domain_new         -                 | 302 403 403 403 200 | 302 403 403 403 200
 domains:domain             a.example         | 302 404 200 200 200 | 302 405 405 405 405
@@ -124,6 +161,17 @@ domains:domain_activity    a.example         | 302 404 200 200 200 | 302 405 405
 domains:domain_activity    b.example         | 302 404 404 404 200 | 302 405 405 405 405
 domains:domain_roles       a.example         | 302 404 200 200 200 | 302 405 405 405 405
 domains:domain_roles       b.example         | 302 404 404 404 200 | 302 405 405 405 405
+domains:dns                a.example         | 302 404 200 200 200 | 302 404 200 200 200
+domains:dns                b.example         | 302 404 404 404 200 | 302 404 404 404 200
+domains:key_new            a.example         | 302 404 403 200 200 | 302 404 403 200 200
+domains:key_new            b.example         | 302 404 404 404 200 | 302 404 404 404 200
+domains:key_sign           a.example,waits   | 302 404 403 200 200 | 302 404 403 200 200
+domains:key_sign           b.example,waits   | 302 404 404 404 200 | 302 404 404 404 200
+domains:key_sign           a.example,none    | 302 404 403 404 404 | 302 404 403 404 404
+domains:key_retire         a.example,signs   | 302 404 403 200 200 | 302 404 403 302 302
+domains:key_retire         b.example,signs   | 302 404 404 404 200 | 302 404 404 404 302
+domains:key_delete         a.example,waits   | 302 404 403 200 200 | 302 404 403 302 302
+domains:key_delete         b.example,waits   | 302 404 404 404 200 | 302 404 404 404 302
 domains:aliases            -                 | 302 403 200 200 200 | 302 405 405 405 405
 domains:alias              info@a.example    | 302 404 200 200 200 | 302 404 403 200 200
 domains:alias              secret@b.example  | 302 404 404 404 200 | 302 404 404 404 200
@@ -159,8 +207,15 @@ def test_every_route_is_in_the_matrix():
 @pytest.mark.parametrize(("route", "on", "method", "role", "status"), list(rows()))
 def test_role_matrix(world, as_, route, on, method, role, status):
     Alias.objects.create(source=ABOVE, destination="user1@a.example", domain_id="a.example")
+    if route.startswith(("domains:dns", "domains:key")):
+        keys(on.split(",")[0])
+    if route == "server:quarantine_message":
+        for name, to in {"held-in-a": IN, "held-above": "both@a.example", "held-in-b": OUT}.items():
+            hold(to, mail_id=name)
     if route == "accounts:trash_restore":
         on = str(deleted(on))
+    if route == "server:message":
+        on = str(received(on))
     client = as_(None if role == "anonymous" else role)
     if on == "has-one" and role != "anonymous":
         SecondFactor.objects.create(user=find(role), key="00" * 20)
@@ -173,10 +228,24 @@ def test_role_matrix(world, as_, route, on, method, role, status):
         assert on.encode() not in answer.content
 
 
+def keys(domain):
+    for selector, state in (("signs", DkimKey.State.SIGNING), ("waits", DkimKey.State.WAITING)):
+        DkimKey.objects.create(
+            domain_id=domain, selector=selector, state=state, private_key="PEM", public_key="abc"
+        )
+
+
 def stop_halfway(client, who):
     """The password was right, and the code is still to come."""
     SecondFactor.objects.create(user=find(who), key="00" * 20)
     client.post(reverse("accounts:sign_in"), {"username": find(who).email, "password": PASSWORD})
+
+
+def received(recipient):
+    """The key of a message to this recipient; a number that stands nowhere else in a page."""
+    Message.objects.bulk_create([Message(pk=987_654_320, host="x", at=timezone.now(), last=timezone.now())])
+    took(delivered("4AAAAAAA01", "s@x.example", recipient), ago=timedelta(seconds=-5))
+    return Message.objects.get(pk__gt=987_654_320).pk
 
 
 def deleted(what):

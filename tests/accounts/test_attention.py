@@ -94,7 +94,7 @@ def test_large_numbers_are_not_counted(quiet, django_assert_max_num_queries):
         )
         for number in range(300)
     )
-    with django_assert_max_num_queries(9):
+    with django_assert_max_num_queries(10):
         assert words("root1") == ["100+ mailboxes are nearly full"]
 
 

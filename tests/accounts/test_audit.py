@@ -26,13 +26,17 @@ from accounts.access import Rights
 from accounts.forms.audit import AuditForm
 from accounts.models import Audit, Mailbox, RecoveryCode, Role, SecondFactor, Trash
 from domains.lifecycle import Destination, change_domain, open_domain, save_alias
-from domains.models import Alias, Domain
+from domains.models import Alias, DkimKey, Domain
 from mailpanel.daemons import DaemonError
+from mailpanel.daemons.queue import ACTIONS
 from mailpanel.paging import newest
-from tests import people
+from mailpanel.server import policies, quarantine
+from tests import pdp, people
 from tests.authenticator import KEY, code, wrong
 from tests.environment import ON_MARIADB
+from tests.held import hold
 from tests.people import find
+from tests.waiting import Helper, message
 
 BY = audit.By("root1@c.example", "192.0.2.1")
 URL = reverse("accounts:audit")
@@ -532,6 +536,11 @@ def do_everything(as_):
     }
     post("domains:alias_new", "new.example", local="team", **row)
     post("domains:alias", "team@new.example", **row | {"to-0-comment": "changed"})
+    post("domains:key_new", "new.example", selector="k1")
+    private = [line for line in DkimKey.objects.get().private_key.splitlines() if len(line) == 64]
+    post("domains:key_sign", "new.example", "k1", anyway="on")
+    post("domains:key_retire", "new.example", "k1")
+    post("domains:key_delete", "new.example", "k1")
     post("accounts:role_give", "new@new.example", kind="helpdesk", domain="new.example")
     post("accounts:role_give", "new@new.example", kind="server")
     post("accounts:role_take", "new@new.example", "helpdesk", "new.example")
@@ -553,16 +562,42 @@ def do_everything(as_):
     trash.purge(timezone.now(), by=BY)
     post("accounts:audit_export")
     post("server:alert_trial")
+    post("server:mailbox_limit", "user1@a.example", which="own", per_hour="5", per_day="")
+    post("server:domain_limit", "a.example", which="own", per_hour="5", per_day="")
+    use_queue(post)
     as_("help_a").post(reverse("accounts:mailbox_password", args=["boss@a.example"]), {"new": NEW})
     codes = use_second_factor(find("user9"))
     authentication.unlock(find("user9"), by=BY)
+    see_to_the_filter(find("root1"))
     Domain.objects.filter(name="c.example").update(mailbox_count=99, quota_given=5)
     call_command("recount", stdout=io.StringIO())
     client = as_("user2")
     client.post(
         reverse("accounts:password"), {"current": people.PASSWORD, "new": "twelve green glass bottles"}
     )
-    return [shown, NEW, people.PASSWORD, "twelve green glass bottles", *codes]
+    return [shown, NEW, people.PASSWORD, "twelve green glass bottles", *codes, *private]
+
+
+def see_to_the_filter(actor):
+    policies.change("@a.example", {"digest": True}, by=BY)
+    policies.add_senders("@a.example", ["x@y.example"], "W", by=BY)
+    one, other = quarantine.find(actor, hold("user1@a.example", "user2@a.example"))
+    quarantine.record_reading(one, by=BY)
+    with pdp.listening():
+        quarantine.release([one], by=BY)
+    quarantine.delete([other], by=BY)
+
+
+def use_queue(post) -> None:
+    """Each action, on one message and on two."""
+    rows = [message(1), message(2)]
+    ids = [row["queue_id"] for row in rows]
+    helper = Helper(settings.MAILPANEL_VAR / "queue" / "socket", rows)
+    try:
+        for do, pick in itertools.product(ACTIONS, (ids, ids[:1])):
+            post("server:queue_do", do=do, pick=pick, sure="1")
+    finally:
+        helper.stop()
 
 
 def use_second_factor(mailbox) -> list[str]:

@@ -301,7 +301,7 @@ def measure(slow: float, only: str):
             continue
         if who not in clients:
             clients[who] = Client()
-            person = Mailbox.objects.get(email=f"{who}@d0001.example")
+            person = Mailbox.objects.get(email=who if "@" in who else f"{who}@d0001.example")
             clients[who].force_login(person, backend="accounts.authentication.MailboxBackend")
             clients[who].get("/")
         clients[who].get(url)  # once before, with whatever has to be read from the disk

@@ -3,9 +3,11 @@
 Rows are written past the forms and the lifecycle functions: some of them are such as no form would take.
 """
 
+import json
 import random
 import sqlite3
 import sys
+from base64 import b64encode
 from contextlib import closing, suppress
 from datetime import UTC, datetime, timedelta
 
@@ -22,16 +24,38 @@ from accounts import audit, lifecycle, search, usage  # noqa: E402
 from accounts.models import Audit, Mailbox, RecoveryCode, Role, Sender  # noqa: E402
 from domains import addresses  # noqa: E402
 from domains.lifecycle import Destination, open_domain, save_alias  # noqa: E402
-from domains.models import Alias, Domain  # noqa: E402
-from mailpanel.daemons import DaemonError  # noqa: E402
+from domains.models import Alias, DkimKey, Domain  # noqa: E402
+from mailpanel.daemons import DaemonError, maillog  # noqa: E402
 from mailpanel.daemons.text import Text  # noqa: E402
+from mailpanel.management import letters  # noqa: E402
+from mailpanel.management.junk import make_junk, make_policies  # noqa: E402
 from mailpanel.management.past import make_past  # noqa: E402
-from mailpanel.server.models import Alert, Incident, Standing  # noqa: E402
+from mailpanel.management.post import make_mail  # noqa: E402
+from mailpanel.server import sending  # noqa: E402
+from mailpanel.server.ledger import microseconds  # noqa: E402
+from mailpanel.server.models import (  # noqa: E402
+    Alert,
+    FilterPolicy,
+    FilterSender,
+    Incident,
+    Line,
+    Message,
+    Position,
+    Recipient,
+    Sending,
+    SendLimit,
+    Sight,
+    Standing,
+)  # fmt: skip
+from mailpanel.server.models.trace import State  # noqa: E402
 from mailpanel.sqlite.base import dovecot_file  # noqa: E402
 from tests import people  # noqa: E402
 from tests.authenticator import give  # noqa: E402
+from tests.held import hold  # noqa: E402
+from tests.server.letters import took  # noqa: E402
 
 GB = 2**30
+LOCAL = "a-name-of-sixty-four-letters-".ljust(64, "z")
 IDN = addresses.parse_domain("bücher-und-mehr.example")
 RIGHT_TO_LEFT = addresses.parse_domain("بريد.example")
 LONG = f"{'a-very-long-name-of-a-school-'.ljust(63, 'x')}.{'in-a-small-town'.ljust(50, 'y')}.example"
@@ -66,14 +90,18 @@ def full():
     _domains()
     _mailboxes()
     _aliases()
+    _keys()
     _use()
     people.recount()
     _second_factors()
+    _sending()
     usage.refresh()
     search.rebuild()
     _trash()
     _audit()
     make_past(timezone.now(), going_on=True)
+    _held()
+    _mail()
     Alert.objects.create(
         about="trial",
         way="webhook",
@@ -81,6 +109,40 @@ def full():
         tries=3,
         error="hooks.example.org takes no connection within 8 seconds.",
     )
+
+
+def _held():
+    """Enough for two pages, for people whose mailboxes have been there for a while."""
+    Mailbox.objects.exclude(domain="b.example").update(created=timezone.now() - timedelta(days=90))
+    Domain.objects.update(created=timezone.now() - timedelta(days=90))
+    make_junk(
+        timezone.now(), [people.CAST[name][0] for name in ("user1", "user2", "chief", "user9", "dadm_a")]
+    )
+    make_policies(["a.example", "b.example"], ["user1@a.example"])
+    hold(
+        "user1@a.example",
+        mail_id="a-long-one",
+        subject="Re: " * 40 + "لكم رسالة",
+        text=LETTER,
+        ago=30,
+        score=7.1,
+    )
+    hold("user1@a.example", mail_id="a-virus", kind="V", subject="Scan_2026_0417.pdf", text=LETTER, ago=20)
+
+
+LETTER = (
+    b"Received: from outside.example (outside.example [192.0.2.7])\n\tby mail.example.test (Postfix) with ESMTP id 4ABC\n"
+    b"X-Envelope-To: <user1@a.example>, <somebody@b.example>\nFrom: =?utf-8?q?J=C3=BCrgen?= <juergen@outside.example>\n"
+    b"To: user1@a.example\nSubject: =?utf-8?q?=D9=84=D9=83=D9=85?= Re: Re: Re:\nDate: Fri, 17 Apr 2026 09:00:00 +0200\n"
+    b'MIME-Version: 1.0\nContent-Type: multipart/mixed; boundary="b"\n\n--b\nContent-Type: text/html; charset=utf-8\n\n'
+    b"<h1>Your parcel</h1><p>Pay <a href='http://127.0.0.1:9/'>here</a> before noon.</p><img src=http://127.0.0.1:9/pixel>"
+    + b"<p>"
+    + b"And a rather long paragraph which goes on and on. " * 12
+    + b"</p>"
+    + b"x" * 300
+    + b'\n--b\nContent-Type: application/pdf; name="a very long name of a file which nobody would ever have chosen by himself.pdf.exe"\n'
+    b"Content-Transfer-Encoding: base64\n\nSGVsbG8gd29ybGQ=\n--b--\n"
+)
 
 
 HOSTILE = [
@@ -116,6 +178,17 @@ def besieged():
             password=people.hashed(),
             recovery_email=text,
         )
+        FilterPolicy.objects.create(
+            scope=mailbox.email, spam_subject_tag2=text[:64], banned_rulenames=text[:250]
+        )
+        FilterSender.objects.create(scope=mailbox.email, sender=text[:250], wb="W")
+        name = json.dumps(text, ensure_ascii=False).encode()
+        hold(
+            mailbox.email, mail_id=f"hostile-{number}", subject=text, sender=text[:200], ago=-60,
+            text=b"From: " + name + b"\nSubject: " + name + b"\nContent-Type: multipart/mixed; boundary=b\n\n--b\nContent-Type: text/html\n\n"
+            + text.encode() + b"<iframe src=//127.0.0.1:9/></iframe><meta http-equiv=refresh content=0><base href=//x>\n--b\n"
+            + b"Content-Type: image/svg+xml; name=" + name + b"\n\n<svg onload=alert(1)>\n--b--\n",
+        )  # fmt: skip
         Role.objects.create(mailbox=mailbox, kind="admin", domain_id=domain)
         Alias.objects.create(
             source=f"alias@{domain}",
@@ -152,8 +225,36 @@ def besieged():
             ],
         )
     _besieged_server()
+    _besieged_mail()
     Mailbox.objects.update(created=datetime(2020, 1, 1, tzinfo=UTC))  # before the sign-ins
     people.recount()
+
+
+def _besieged_mail():
+    """Whatever stands in a line of the log is a stranger's."""
+    now = timezone.now()
+    for number, text in enumerate(hostile()):
+        row = Message.objects.create(
+            pk=900_000 + number, host=text[:64], at=now, last=now, queue_id=text[:32], client=text, address=text[:64],
+            login=text, sender=text, message_id=text, quarantine=text[:32], accepted=True, state=State.WAITING,
+        )  # fmt: skip
+        Recipient.objects.create(
+            message=row, address=text, original=text[::-1], state=State.WAITING, waited=True
+        )
+        at = microseconds(now)
+        for scope in ("", f"h{number}.example"):
+            for address in ("", text, text[::-1], f"person@h{number}.example"):
+                Sight.objects.create(message=row, scope=scope, address=address, state=State.WAITING, at=at)
+        plain = maillog.plain(text)
+        for line in (
+            f"postfix/smtpd[1]: 4AAAAAA: client={plain.split(' ')[0]}[192.0.2.1], sasl_username=x",
+            f"postfix/smtpd[1]: 4AAAAAA: reject: RCPT from a[b]: 550 {plain}; from=<a@b> to=<person@h{number}.example> proto=ESMTP",
+            f"postfix/smtp[1]: 4AAAAAA: to=<person@h{number}.example>, relay={plain.replace(' ', '')[:80]}, delay=1, delays=1/0/0/0,"
+            f" dsn=4.0.0, status=deferred ({plain})",
+            f"dovecot: lmtp(person@h{number}.example)<1><x>: sieve: msgid=x: stored mail into mailbox '{plain}'",
+        ):
+            Line.objects.create(message=row, at=now, text=f"{now.isoformat()} mail {line}")
+        Position.objects.create(host=text[:64], path=text, error="missing")
 
 
 def _besieged_server():
@@ -293,6 +394,28 @@ def _aliases():
         Sender.objects.create(mailbox=people.find(mailbox), address=address)
 
 
+def _keys():
+    now, state, seen = timezone.now(), DkimKey.State, DkimKey.Seen
+    for domain, selector, in_state, in_dns, days in (
+        ("a.example", "202501", state.RETIRED, seen.RIGHT, 3),
+        ("a.example", "202604", state.SIGNING, seen.RIGHT, 200),
+        ("a.example", "202611", state.WAITING, seen.MISSING, 1),
+        (IDN, "202611", state.SIGNING, seen.OTHER, 5),
+        (LONG, "s".ljust(60, "x"), state.WAITING, "", 0),
+        ("off.example", "202611", state.SIGNING, seen.UNKNOWN, 5),
+    ):
+        DkimKey.objects.create(
+            domain_id=domain,
+            selector=selector,
+            state=in_state,
+            seen=in_dns,
+            since=now - timedelta(days=days),
+            asked=now - timedelta(hours=1) if in_dns else None,
+            private_key="-",
+            public_key=b64encode(random.Random(selector).randbytes(294)).decode(),
+        )
+
+
 def _second_factors():
     """People who have one, and what can have become of it; and some who are about to set it up."""
     about = ["without", "enrolling", "keys-light", "keys-dark", "keys-phone"]
@@ -310,6 +433,25 @@ def _second_factors():
         username="lost@a.example", ip_address="203.0.113.40", failures_since_start=10, user_agent="x"
     )
     AccessAttempt.objects.update(attempt_time=timezone.now() + timedelta(hours=3))
+    people.recount()
+
+
+def _sending():
+    """Who has sent within a day: hardly anything, near the limit, at it; and without one."""
+    hour = sending.hour_of(timezone.now())
+    people_who_send = {
+        "stolen": (200, 800, 14_210), "user1": (164, 300, 0), "near": (20, 830, 0), "newsletter": (4_000, 9_000, 0),
+        "user2": (3, 9, 0), LOCAL: (0, 1, 0),
+    }  # fmt: skip
+    Mailbox.objects.bulk_create(
+        Mailbox(email=f"{name}@a.example", domain_id="a.example", name="Ada Berg", password=people.hashed())
+        for name in ("stolen", "near", "newsletter")
+    )
+    SendLimit.objects.create(scope="newsletter@a.example", per_hour=None, per_day=50_000)
+    for name, (now, earlier, refused) in people_who_send.items():
+        Sending.objects.create(mailbox=f"{name}@a.example", hour=hour, recipients=now, refused=refused)
+        Sending.objects.create(mailbox=f"{name}@a.example", hour=hour - 4, recipients=earlier)
+    sending.refresh()
     people.recount()
 
 
@@ -347,6 +489,44 @@ def _use():
             sign_ins.append((mailbox.email, "pop3", "192.0.2.7", now - 3600 * 31 * number - 86_400))
     _as_dovecot("INSERT INTO mailbox_usage (email, bytes, messages) VALUES (%s, %s, %s)", usage)
     _as_dovecot("INSERT INTO last_login (email, service, address, time) VALUES (%s, %s, %s, %s)", sign_ins)
+
+
+def _mail():
+    """A month of it, and what a page has to bear: tries without end, many recipients, long and hostile names."""
+    make_mail(timezone.now())
+    key, wall = "4FEEDBEEF0", '"<b>&quot;' + "a" * 120 + '"@' + LONG
+    many = [f"user{number}@a.example" for number in (1, 2, 9)] + [
+        "user1@b.example",
+        f"nobody@{IDN}",
+        f"x@{LONG}",
+    ]
+    ago = {"ago": timedelta(minutes=50)}
+    took(letters.delivered(f"{key}1", "programme@stadttheater.example", *many), **ago)
+    took(
+        letters.waits(
+            f"{key}2", "user1@a.example", "lena.orlova@orchester-nord.example", login="user1@a.example"
+        ),
+        **ago,
+    )
+    for number in range(1, 6):
+        took(
+            letters.waits(f"{key}2", "", "lena.orlova@orchester-nord.example")[-1:], after=300 * number, **ago
+        )
+    took(
+        letters.refused(
+            wall, "user1@a.example", f"554 5.7.1 Service unavailable; {wall} blocked using zen.spamhaus.org"
+        ),
+        **ago,
+    )
+    took(letters.spam("00001-01", "win@prize-today.example", "user1@a.example"), **ago)
+    took(
+        letters.passed_after_queue(
+            f"{key}3", f"{key}4", "00001-02", "user1@a.example", "user2@a.example", "everybody@a.example"
+        ),
+        **ago,
+    )
+    of_these = Mailbox.objects.filter(email__in=["user1@a.example", "user2@a.example"])
+    of_these.update(created=timezone.now() - timedelta(days=400))
 
 
 def _as_dovecot(statement: str, rows: list[tuple]):

@@ -8,6 +8,7 @@ from playwright.sync_api import Page
 
 from tests import authenticator, people
 from tests.browser.fill import IDN, LONG, RIGHT_TO_LEFT
+from tests.waiting import message
 
 
 class Shown(NamedTuple):
@@ -79,6 +80,10 @@ def _one_more(page: Page):
     send(page, "[value=add]")
 
 
+def _check_now(page: Page):
+    send(page, "main form:has([name=csrfmiddlewaretoken]) button:has-text('Check now')")
+
+
 def _typed(page: Page):
     page.get_by_label("Type one").check()
 
@@ -101,6 +106,12 @@ def _open(page: Page):
         summary.click()
 
 
+def _message(page: Page):
+    """The first one of the list, with all that it can show."""
+    send(page, "main .table tr:first-child .main a")
+    _open(page)
+
+
 def _menu(page: Page):
     page.locator(".account summary").click()
 
@@ -120,8 +131,27 @@ def _bulk(do: str, all_of_them: bool = False) -> Callable[[Page], None]:
     return then
 
 
+def _picked(page: Page):
+    for box in page.locator("tbody .pick input").all()[:3]:
+        box.check()
+
+
+def _act(do: str) -> Callable[[Page], None]:
+    def then(page: Page):
+        page.locator("tbody .pick input").first.check()
+        send(page, f".bulk [value={do}]")
+
+    return then
+
+
+def _refused_senders(page: Page):
+    page.locator("#id_of-senders").fill("no sender\nanother one")
+    send(page, "main form:has(#id_of-senders) .actions button")
+
+
 LOCAL = "a-name-of-sixty-four-letters-".ljust(64, "z")
 A = "/domains/a.example/"
+HELD = message(900)["queue_id"]
 
 PAGES = [
     Shown("accounts:sign_in", None, "/sign-in/"),
@@ -212,6 +242,50 @@ PAGES = [
     Shown("accounts:audit_own", "dadm_a", "/log/own/"),
     Shown("accounts:trash", "dadm_a", "/trash/"),
     Shown("accounts:trash", "postmaster@example.test", "/trash/", empty=True),
+    Shown("server:quarantine", "user1", "/quarantine/"),
+    Shown("server:quarantine", "user1", "/quarantine/", "picked", _picked),
+    Shown("server:quarantine", "new@b.example", "/quarantine/", "nothing yet"),
+    Shown("server:quarantine", "dadm_a", "/quarantine/"),
+    Shown("server:quarantine", "help_a", "/quarantine/?sender=nobody@nowhere.example", "nothing found"),
+    Shown("server:quarantine", "root1", "/quarantine/?to=not+an+address&kind=V", "refused"),
+    Shown("server:quarantine", "postmaster@example.test", "/quarantine/", empty=True),
+    Shown("server:quarantine_message", "user1", "/quarantine/a-long-one.1/", "", _open),
+    Shown("server:quarantine_message", "root1", "/quarantine/a-virus.1/", "virus"),
+    Shown("server:quarantine_message", "user1", "/quarantine/a-virus.1/", "virus of one's own"),
+    Shown("server:quarantine_message", "user2", "/quarantine/a-virus.1/", "not found", status=404),
+    Shown("server:quarantine", "user1", "/quarantine/", "delete", _act("delete")),
+    Shown("server:quarantine", "root1", "/quarantine/?kind=V", "release a virus", _act("release")),
+    Shown("server:filter", "root1", "/filter/"),
+    Shown("server:filter", "postmaster@example.test", "/filter/", empty=True),
+    Shown("accounts:filter_own", "user1", "/filter/own/"),
+    Shown("accounts:filter_own", "user9", "/filter/own/", "no senders"),
+    Shown("accounts:filter_own", "user9", "/filter/own/", "refused", _refused_senders),
+    Shown("accounts:mailbox_filter", "dadm_a", "/mailboxes/user1@a.example/filter/"),
+    Shown("accounts:mailbox_filter", "help_a", "/mailboxes/user1@a.example/filter/", "seen"),
+    Shown("domains:domain_filter", "dadm_a", f"{A}filter/"),
+    Shown("domains:domain_filter", "help_a", f"{A}filter/", "seen"),
+    Shown("domains:domain_filter", "root1", "/domains/a-mirror.example/filter/", "mirror"),
+    Shown("domains:domain_filter", "root1", f"/domains/{LONG}/filter/", "long"),
+    Shown("server:messages", "root1", "/messages/"),
+    Shown("server:messages", "help_a", "/messages/?address=user1@a.example&state=delivered", "found"),
+    Shown("server:messages", "user1", "/messages/", "own"),
+    Shown("server:messages", "user9", "/messages/?address=nobody@nowhere.example", "nothing found"),
+    Shown("server:messages", "dadm_a", "/messages/?address=nonsense&since=2026-03-02&until=2026-03-01", "refused"),
+    Shown("server:messages", "postmaster@example.test", "/messages/", empty=True),
+    Shown("server:message", "root1", "/messages/?name=4FEEDBEEF03", "filtered", _message),
+    Shown("server:message", "dadm_a", "/messages/?name=4FEEDBEEF01", "many recipients", _message),
+    Shown("server:message", "user1", "/messages/?name=4FEEDBEEF02", "waits", _message),
+    Shown("server:message", "root1", "/messages/?address=user1@a.example&state=refused", "refused", _message),
+    Shown("server:message", "user1", "/messages/?address=win@prize-today.example&state=quarantined", "quarantined", _message),
+    Shown("server:traffic", "root1", "/traffic/"),
+    Shown("server:traffic", "root1", "/traffic/?period=quarter", "quarter", _open),
+    Shown("server:traffic", "root1", "/traffic/?period=day", "day"),
+    Shown("server:traffic", "postmaster@example.test", "/traffic/", empty=True),
+    Shown("domains:domain_messages", "dadm_a", f"{A}messages/"),
+    Shown("domains:domain_messages", "dadm_a", "/domains/empty.example/messages/", "empty"),
+    Shown("domains:domain_messages", "root1", f"/domains/{LONG}/messages/", "long"),
+    Shown("domains:domain_traffic", "dadm_a", f"{A}traffic/?period=month", "month", _open),
+    Shown("domains:domain_traffic", "dadm_a", "/domains/empty.example/traffic/", "empty"),
     Shown("server:status", "root1", "/status/"),
     Shown("server:status", "postmaster@example.test", "/status/", empty=True),
     Shown("server:probe", "root1", "/status/clamav/", "open", _open),
@@ -221,6 +295,24 @@ PAGES = [
     Shown("server:incidents", "root1", "/status/incidents/"),
     Shown("server:incidents", "root1", "/status/incidents/?probe=clamav", "of one probe"),
     Shown("server:incidents", "postmaster@example.test", "/status/incidents/", empty=True),
+    Shown("server:queue", "root1", "/queue/"),
+    Shown("server:queue", "root1", "/queue/?show=hold", "strangers' words"),
+    Shown("server:queue", "root1", "/queue/?domain=far-away.example&q=timed", "filtered"),
+    Shown("server:queue", "root1", "/queue/?q=nobody-of-this-name", "nothing found"),
+    Shown("server:queue", "postmaster@example.test", "/queue/", empty=True),
+    Shown("server:queue_message", "root1", f"/queue/{HELD}/"),
+    Shown("server:queue", "root1", "/queue/", "delete one", _bulk("delete")),
+    Shown("server:queue", "root1", "/queue/?show=deferred", "delete all", _bulk("delete", all_of_them=True)),
+    Shown("server:queue", "root1", "/queue/", "held", _bulk("hold")),
+    Shown("server:sending", "root1", "/sending/"),
+    Shown("server:sending", "help_a", "/sending/?show=refused", "refused"),
+    Shown("server:sending", "postmaster@example.test", "/sending/", empty=True),
+    Shown("server:sending", "postmaster@example.test", "/sending/?show=refused", "nobody", empty=True),
+    Shown("server:mailbox_limit", "dadm_a", "/mailboxes/stolen@a.example/sending/"),
+    Shown("server:mailbox_limit", "dadm_a", "/mailboxes/user2@a.example/sending/", "refused", fill(per_hour="many")),
+    Shown("server:mailbox_limit", "root1", "/mailboxes/newsletter@a.example/sending/", "of its own"),
+    Shown("server:domain_limit", "root1", f"{A}sending/"),
+    Shown("accounts:mailbox", "dadm_a", "/mailboxes/stolen@a.example/", "stopped"),
     Shown("server:alerts", "root1", "/status/alerts/"),
     Shown("server:alerts", "postmaster@example.test", "/status/alerts/", empty=True),
     Shown("domains:domains", "dadm_a", "/domains/"),
@@ -263,6 +355,20 @@ PAGES = [
     Shown("domains:domain_roles", "dadm_a", f"{A}roles/?person=nobody@a.example&kind=admin", "refused"),
     Shown("domains:domain_roles", "help_a", f"{A}roles/"),
     Shown("domains:domain_roles", "root1", f"/domains/{LONG}/roles/", "nobody"),
+    Shown("domains:dns", "dadm_a", f"{A}dns/"),
+    Shown("domains:dns", "help_a", f"{A}dns/"),
+    Shown("domains:dns", "dadm_a", f"{A}dns/", "asked", _check_now),
+    Shown("domains:dns", "dadm_a", "/domains/empty.example/dns/", "no key"),
+    Shown("domains:dns", "root1", f"/domains/{IDN}/dns/", "IDN"),
+    Shown("domains:dns", "root1", f"/domains/{LONG}/dns/", "long"),
+    Shown("domains:dns", "root1", "/domains/off.example/dns/", "switched off"),
+    Shown("domains:key_new", "dadm_a", "/domains/empty.example/dns/keys/new/"),
+    Shown("domains:key_new", "dadm_a", f"{A}dns/keys/new/", "refused", fill(selector="two words")),
+    Shown("domains:key_sign", "dadm_a", f"{A}dns/keys/202611/sign/"),
+    Shown("domains:key_sign", "dadm_a", f"{A}dns/keys/202611/sign/", "not in DNS", fill(reason="x")),
+    Shown("domains:key_retire", "dadm_a", f"{A}dns/keys/202604/retire/"),
+    Shown("domains:key_delete", "dadm_a", f"{A}dns/keys/202501/delete/"),
+    Shown("domains:key_delete", "dadm_a", f"{A}dns/keys/202604/delete/", "refused", fill(reason="x")),
     Shown("domains:alias_new", "dadm_a", f"{A}aliases/new/"),
     Shown("domains:alias_new", "dadm_a", f"{A}aliases/new/", "refused", fill(**{"to-0-address": "not an address"})),
     Shown("domains:alias_new", "dadm_a", f"{A}aliases/new/", "shadow", fill(local="user1", **{"to-0-address": "help@a.example"})),

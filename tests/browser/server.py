@@ -10,6 +10,7 @@ from pathlib import Path
 from urllib.request import urlopen
 
 from tests.environment import ON_MARIADB, VAR
+from tests.waiting import Helper, many
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -36,6 +37,9 @@ class Panel:
 
             self.environment["MAILPANEL_DATABASE_URL"] = SERVER.url(f"browser_{name}")
         self._fill("lay", filled or name)
+        self.queue = Helper(
+            self.directory / "queue" / "socket", [] if (filled or name) == "empty" else many()
+        )
         self.log = self.directory / "gunicorn.log"
         with self.log.open("ab") as log:
             gunicorn = [sys.executable, "-m", "gunicorn", "--bind", f"fd://{self.socket.fileno()}"]
@@ -69,6 +73,7 @@ class Panel:
         assert done.returncode == 0, done.stderr
 
     def stop(self):
+        self.queue.stop()
         self.process.send_signal(signal.SIGINT)  # at once, without waiting for connections that are kept open
         try:
             self.process.wait(10)

@@ -6,6 +6,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.fill import HOSTILE, hostile
+from tests.browser.pages import HELD
 from tests.browser.server import Panel
 
 TEXTS = [*hostile(), HOSTILE[1] * 150]  # the last one: 5,000 characters and more
@@ -22,7 +23,7 @@ def assert_harmless(page: Page):
     """What runs or is blocked is seen by the fixture `visit`; here, that nothing of it has become an element."""
     assert (
         page.locator(
-            "img, script:not([src]), svg[onload], [onerror], [onfocus], textarea, main b:text('bold')"
+            "img, script:not([src]), svg[onload], [onerror], [onfocus], textarea:not([name]), main b:text('bold')"
         ).count()
         == 0
     )
@@ -51,6 +52,15 @@ def test_in_the_database(visit, besieged, number):
         f"/mailboxes/person@{domain}/roles/",
     ]
     paths += ["/status/", "/status/imap/", "/status/smtp/", "/status/incidents/", "/status/alerts/"]
+    paths += ["/queue/", "/queue/?show=hold", f"/queue/{HELD}/", "/sending/"]
+    paths += [f"/mailboxes/person@{domain}/filter/", "/quarantine/", f"/quarantine/hostile-{number}.1/"]
+    paths += [
+        "/messages/",
+        f"/messages/{900_000 + number}/",
+        f"/domains/{domain}/messages/",
+        f"/domains/{domain}/traffic/",
+        f"/messages/?address={quote(text)}&name=x",
+    ]
     paths += ["/domains/", "/mailboxes/", "/aliases/", "/roles/", "/log/", f"/log/?domain={domain}"]
     for path in paths:
         assert page.goto(path).status == 200, path
@@ -64,6 +74,9 @@ def test_in_the_database(visit, besieged, number):
     page = visit(f"person@{domain}", "/", besieged).page
     assert_harmless(page)
     expect(page.locator(".log")).to_contain_text(text.strip()[:20])
+    for path in ("/filter/own/", "/quarantine/", f"/quarantine/hostile-{number}.1/"):
+        assert page.goto(path).status == 200
+        assert_harmless(page)
     assert page.goto("/log/own/").status == 200
     assert_harmless(page)
     reasons = page.locator(".log li .second bdi").all_text_contents()
@@ -110,6 +123,10 @@ def test_in_addresses_of_pages(visit, besieged, number):
         f"/log/?object={short}&who={short}&domain={short}&did={short}&since={short}&until={short}": 200,
         f"/log/?before={text}": 200,
         f"/log/own/?after={text}": 200,
+        f"/quarantine/?to={short}&sender={short}&kind={short}&mine={short}": 200,
+        f"/quarantine/?after={text}": 200,
+        f"/quarantine/{short}/": 404,
+        f"/mailboxes/{short}/filter/": 404,
         f"/roles/?kind={short}&domain={short}&after={short}": 200,
         f"/domains/a.example/roles/?person={short}&kind={short}": 200,
         f"/mailboxes/user1@a.example/roles/give/?kind={short}&domain={short}": 200,
@@ -117,6 +134,11 @@ def test_in_addresses_of_pages(visit, besieged, number):
         f"/mailboxes/{text}/": 404,
         f"/domains/{text}/": 404,
         f"/aliases/{text}/": 404,
+        f"/queue/?q={short}&sender={short}&domain={short}&reason={short}&show={short}&after={short}": 200,
+        f"/queue/{text}/": 404,
+        f"/sending/?after={text}&show={short}": 200,
+        f"/mailboxes/{text}/sending/": 404,
+        f"/domains/{text}/sending/": 404,
         f"/{text}": 404,
     }.items():
         assert page.goto(path).status == status, path

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from mailpanel.daemons import State, postfix
+from mailpanel.daemons import State, queue
 from tests.daemons.conftest import look
 
 
@@ -19,7 +19,7 @@ def postqueue(tmp_path, monkeypatch, settings):
         path = tmp_path / "postqueue"
         path.write_text(f"#!/bin/sh\n{script}\n")
         path.chmod(0o755)
-        monkeypatch.setitem(postfix._READABLE, "PATH", f"{tmp_path}:/usr/bin:/bin")
+        monkeypatch.setitem(queue._READABLE, "PATH", f"{tmp_path}:/usr/bin:/bin")
 
     return put
 

@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -24,7 +25,7 @@ from tests.environment import ON_MARIADB
 
 ROOT = Path(settings.BASE_DIR)
 NAMES = tuple(settings.MAILPANEL_PORTS)
-PASSWORDS = {"postfix": secrets.token_hex(), "dovecot": secrets.token_hex()}
+PASSWORDS = {daemon: secrets.token_hex() for daemon in ("postfix", "dovecot", "amavis")}
 
 
 def quick_hash(password: str) -> str:
@@ -59,8 +60,12 @@ class Private:
             "MAILPANEL_VAR": str(self.directory),
             "MAILPANEL_PORTS": ",".join(f"{name}={port}" for name, port in self.port.items()),
             "MAILPANEL_SIGNIN_TRIES": "50",
+            # limits are what a test sets in the tables
+            "MAILPANEL_SEND_PER_HOUR": "",
+            "MAILPANEL_SEND_PER_DAY": "",
         }
         self._name = database
+        self.policy = None
         if ON_MARIADB:
             from tests.environment import SERVER
 
@@ -88,10 +93,33 @@ class Private:
             self.manage("stack", "render", f"{self.directory}/grants")
             self.server.sql(_without_comments(self.directory / "grants" / "mariadb" / "grants.sql"))
 
+        self.count()
+
+    def count(self) -> None:
+        """Start `manage.py policy`, as `make run` does."""
+        if self.policy is None:
+            self.policy = subprocess.Popen(
+                [sys.executable, "manage.py", "policy"],
+                cwd=ROOT,
+                env=self.environment,
+                stderr=subprocess.DEVNULL,
+            )
+        while not (self.directory / "policy" / "sending").exists():
+            assert self.policy.poll() is None
+            time.sleep(0.05)
+
+    def stop_counting(self) -> None:
+        if self.policy:
+            self.policy.kill()
+            self.policy.wait()
+        self.policy = None
+        (self.directory / "policy" / "sending").unlink(missing_ok=True)
+
     def info(self) -> dict:
         return json.loads(self.manage("stack", "info", "--json").stdout)
 
     def remove(self) -> None:
+        self.stop_counting()
         self.manage("stack", "down", check=False)
         self.database.close()
         place = self.directory.resolve()

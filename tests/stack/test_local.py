@@ -32,7 +32,7 @@ def fill(private, name):
 
 
 def left_behind(private) -> dict:
-    names = ("postfix", "dovecot", "clamd", "collect", "panel")
+    names = ("postfix", "dovecot", "postsrsd", "clamd", "amavis", "queue", "collect", "policy", "panel")
     return {
         name: found for name in names if (found := processes.found(f"{private.directory.resolve()}/{name}"))
     }
@@ -60,7 +60,7 @@ def test_info_tells_programs_what_runs(private):
     assert "BEGIN CERTIFICATE" in Path(told["ca_file"]).read_text()
     mail_ports = ("smtp", "submission", "smtps", "imap", "imaps", "pop3", "pop3s", "managesieve")
     assert told["ports"] == {name: private.port[name] for name in mail_ports}
-    assert set(told["pids"]) == {"postfix", "dovecot", "postsrsd", "clamd"}
+    assert set(told["pids"]) == {"postfix", "dovecot", "postsrsd", "clamd", "amavis", "queue"}
     assert all(Path(f"/proc/{pid}").exists() for pid in told["pids"].values())
     assert told["directory"] == str(private.directory)
 
@@ -92,7 +92,9 @@ def test_two_copies_side_by_side(private, another):
     box = another.directory / "mail" / "other-copy.test" / "ida" / "Maildir" / "new"
     assert [subject in path.read_text() for path in box.iterdir()] == [True]
     before = private.info()["pids"]
-    assert another.manage("stack", "down").stdout == "Ended: dovecot, postsrsd, clamd, postfix.\n"
+    assert (
+        another.manage("stack", "down").stdout == "Ended: dovecot, postsrsd, clamd, amavis, postfix, queue.\n"
+    )
     assert left_behind(another) == {}
     assert another.info()["running"] is False
     assert another.manage("stack", "down").stdout == "Nothing ran.\n"
@@ -148,7 +150,7 @@ def test_a_place_that_the_daemons_cannot_reach(django_db_blocker, private, why):
         assert (
             f"The mail daemons cannot reach {wanted}, so it is a link to /var/lib/mailpanel-" in done.stdout
         )
-        assert "Started: dovecot, postsrsd, clamd, postfix." in done.stdout
+        assert "Started: dovecot, postsrsd, clamd, amavis, postfix, queue." in done.stdout
         assert wanted.is_symlink()
         assert copy.info()["directory"] == str(wanted.resolve())
         with django_db_blocker.unblock():
@@ -216,7 +218,9 @@ def test_from_nothing_to_a_mail_server_and_back(private, django_db_blocker):
     try:
         first = Run(copy)
         told = copy.info()
-        assert set(told["pids"]) == {"postfix", "dovecot", "postsrsd", "clamd", "collect", "panel"}
+        assert set(told["pids"]) == {
+            "postfix", "dovecot", "postsrsd", "clamd", "amavis", "queue", "collect", "policy", "panel",
+        }  # fmt: skip
         address, password = re.search(r"Sign in as   (\S+)\nPassword     (\S+) ", first.said).groups()
         assert address == "postmaster@example.test"
         for port in ("submission", "smtps", "imap", "imaps", "pop3", "pop3s", "managesieve", "smtp"):

@@ -9,7 +9,9 @@ import stat
 import time
 
 import pytest
+from django.conf import settings
 
+from mailpanel.server.models import Msg
 from mailpanel.stack import processes
 from tests.environment import ON_MARIADB
 from tests.stack.mail import eventually
@@ -22,7 +24,8 @@ READING = {"imap", "imaps", "pop3", "pop3s", "managesieve", "doveadm"}
 NEEDS = {
     "postfix": {"smtp", "submission", "smtps", "sasl", "queue", "roundtrip"},
     "dovecot": READING | {"lmtp", "quota-status", "sasl", "roundtrip"},
-    "clamd": {"clamav"},
+    "clamd": {"clamav", "amavis", "roundtrip"},
+    "amavis": {"amavis", "spamassassin", "roundtrip"},
     "postsrsd": {"postsrsd"},
 }
 # A smtpd asks Dovecot for the ways to sign in when it begins; those that did so before go on to offer them.
@@ -70,7 +73,10 @@ def test_all_is_well(check, private):
 def test_leaves_nothing_behind(check, private):
     """No message, no failed sign-in, and no line in the log that a ban could come from (fail2ban's filters)."""
     check()
-    before = {daemon: len(private.log(daemon)) for daemon in ("postfix", "dovecot")}
+    before, kept = (
+        {daemon: len(private.log(daemon)) for daemon in ("postfix", "dovecot", "amavis")},
+        Msg.objects.count(),
+    )
     assert eventually(lambda: is_well(check))
     said = {daemon: private.log(daemon)[start:] for daemon, start in before.items()}
     for words in (
@@ -81,6 +87,12 @@ def test_leaves_nothing_behind(check, private):
     ):
         for daemon, log in said.items():
             assert words.lower() not in log.lower(), (daemon, words)
+    # of the filter's probes no word, and of the round trip one line
+    assert all("Passed CLEAN" in line and ".probe@" in line for line in said["amavis"].splitlines())
+    assert Msg.objects.count() == kept
+    # each process has one file, which the next message overwrites
+    files = [path for path in (private.directory / "amavis" / "home").rglob("*") if path.is_file()]
+    assert len(files) <= settings.MAILPANEL_FILTER_PROCESSES
     box = private.doveadm(
         "mailbox", "status", "-u", "mailpanel-probe@example.test", "messages", "INBOX"
     ).stdout

@@ -5,11 +5,14 @@ import os
 import re
 import stat
 import subprocess
+import tempfile
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 
 from mailpanel.stack import packages, render, versions
+from mailpanel.stack import values as filling
 from mailpanel.stack.render import DEPLOY, ENGINES, RenderError
 from tests.stack.private import ROOT
 
@@ -24,7 +27,13 @@ VALUES = {
     "submission_host": "127.0.0.1:12525", "doveadm_key": "abcdef0123", "mail": "/tmp/x/mail", "mail_user": "mail",
     "mail_uid": "8", "log": "/tmp/x/log", "postfix_log": "/tmp/x/log/postfix.log", "dovecot_log": "/tmp/x/log/d.log",
     "dovecot_run": "/tmp/x/run", "dovecot_state": "/tmp/x/state", "clamav_run": "/tmp/x/clam", "clamav_log": "/tmp/x/c.log",
-    "clamav_database": "/tmp/x/clamdb", "hostname_pattern": "mail[.]example[.]test", "outbound_tls": "may",
+    "clamav_database": "/tmp/x/clamdb", "amavis_password": "am4vis", "amavis_database_host": "mysql_socket=/tmp/x/my.sock",
+    "amavis_config": "/tmp/x/etc/amavis", "amavis_home": "/tmp/x/am", "amavis_run": "/tmp/x/amrun", "amavis_log": "/tmp/x/am.log",
+    "amavis_processes": "2", "smtp_processes": "40", "amavis_port": "12024", "amavis_submitted_port": "12026",
+    "amavis_probe_port": "12027", "amavis_release_port": "12998", "reinject_port": "12028", "incoming_destiny": "D_REJECT",
+    "incoming_filter": "smtpd_proxy_filter=127.0.0.1:12024", "submitted_filter": "content_filter=amavis:[127.0.0.1]:12026",
+    "spamassassin_config": "/tmp/x/etc/sa", "bayes_auto_learn": "0",
+    "hostname_pattern": "mail[.]example[.]test", "outbound_tls": "may",
     "outbound_dns": "enabled", "srs_port": "12528", "srs_forward_port": "12101", "srs_reverse_port": "12102",
     "srs_secret": "s1gned", "srs_secret_file": "/tmp/x/etc/postsrsd/secret",
     "dnsbl": ("zen.example.test=127.0.0.[2..11]",), "dnsbl_except": ("192.0.2.0/24", "[2001:db8::]/32"),
@@ -188,7 +197,8 @@ def test_credentials_are_for_their_daemon_alone(tmp_path, values, engine, umask)
         out = rendered(tmp_path, values, engine)
     finally:
         os.umask(before)
-    secrets = [VALUES[name] for name in ("postfix_password", "dovecot_password", "doveadm_key", "srs_secret")]
+    secrets = [VALUES[f"{daemon}_password"] for daemon in ("postfix", "dovecot", "amavis")]
+    secrets += [VALUES["doveadm_key"], VALUES["srs_secret"]]
     holding = {
         path.relative_to(out)
         for path in out.rglob("*")
@@ -310,6 +320,58 @@ def test_postfix_checks_it(tmp_path, values, engine):
     assert (told.returncode, told.stdout, told.stderr, said) == (0, "", "", "")
 
 
+@pytest.mark.parametrize("incoming", ["before-queue", "after-queue"])
+@pytest.mark.parametrize("submitted", ["before-queue", "after-queue"])
+def test_the_filter_before_the_queue_or_after_it(tmp_path, values, settings, incoming, submitted):
+    settings.MAILPANEL_FILTER_INCOMING, settings.MAILPANEL_FILTER_SUBMITTED = incoming, submitted
+    filled_in = filling._filter(filling.FILTER_PORTS)
+    out = rendered(tmp_path, values | filled_in, "sqlite", private=False)
+    told = subprocess.run(
+        ["postconf", "-c", out / "postfix", "-P"], capture_output=True, text=True, check=True
+    )
+    assert told.stderr == ""
+    wanted = {
+        "before-queue": ("smtpd_proxy_filter", "127.0.0.1:{}"),
+        "after-queue": ("content_filter", "amavis:[127.0.0.1]:{}"),
+    }
+    filled = dict(line.split(" = ", 1) for line in told.stdout.splitlines() if " = " in line)
+    for service, mode, port in (
+        ("12525", incoming, 10024),
+        ("12587", submitted, 10026),
+        ("12465", submitted, 10026),
+    ):
+        for name, value in wanted.values():
+            expected = value.format(port) if name == wanted[mode][0] else None
+            assert filled.get(f"{service}/inet/{name}") == expected
+    destiny = "D_REJECT" if incoming == "before-queue" else "D_DISCARD"
+    text = (out / "amavis" / "amavisd.conf").read_text()
+    assert f"$final_virus_destiny = {destiny};" in text
+    assert f"$final_banned_destiny = {destiny};" in text
+    tmp_path.chmod(0o755)
+    subprocess.run(["install", "-d", "-o", "postfix", tmp_path / "data"], check=True)
+    (tmp_path / "spool").mkdir()
+    out = rendered(
+        tmp_path, values | filled_in | {"log": str(tmp_path), "postfix_log": str(tmp_path / "log")}, "sqlite"
+    )
+    told = subprocess.run(["postfix", "-c", out / "postfix", "check"], capture_output=True, text=True)
+    assert (told.returncode, told.stdout, told.stderr) == (0, "", "")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="Amavis wants its files to be root's")
+def test_amavis_knows_every_line(values, engine):
+    """Perl takes the file and all that it includes; as Amavis' own user, too, as when it loads it anew."""
+    with tempfile.TemporaryDirectory(prefix="mp-", dir="/tmp") as open_to_all:
+        Path(open_to_all).chmod(0o755)
+        out = Path(open_to_all) / "out" / "amavis"
+        rendered(Path(open_to_all), values | {"amavis_config": str(out)}, engine)
+        command = ["amavisd", "-c", out / "amavisd.conf", "test-config"]
+        done = subprocess.run(command, capture_output=True, text=True)
+        assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+        with (out / "amavisd.conf").open("a") as file:
+            file.write("$no_such_thing = 1;\n")  # the control
+        assert "no_such_thing" in subprocess.run(command, capture_output=True, text=True).stdout
+
+
 def test_dovecot_knows_every_line(tmp_path, values, engine):
     out = rendered(tmp_path, values, engine)
     told = subprocess.run(
@@ -387,7 +449,10 @@ def test_render_by_command(tmp_path):
     assert not (tmp_path / "maria").exists()
 
     url = "mysql://panel:geheim@db.example.org:3307/mail"
-    more = {"MAILPANEL_POSTFIX_DATABASE_PASSWORD": "abc", "MAILPANEL_DOVECOT_DATABASE_PASSWORD": "def"}
+    more = {
+        f"MAILPANEL_{daemon}_DATABASE_PASSWORD": password
+        for daemon, password in (("POSTFIX", "abc"), ("DOVECOT", "def"), ("AMAVIS", "ghi"))
+    }
     done = run(
         str(tmp_path / "maria"),
         "--system",

@@ -168,7 +168,7 @@ def _open_for_long(private) -> bool:
     [
         ("postfix", ended, "smtp"), ("postfix", frozen, "smtp"),
         ("dovecot", ended, "imap"), ("dovecot", frozen, "imap"),
-        ("clamd", ended, "clamav"), ("clamd", frozen, "clamav"),
+        ("clamd", ended, "clamav"), ("clamd", frozen, "clamav"), ("amavis", ended, "amavis"),
     ],
 )  # fmt: skip
 def test_one_alert_and_one_all_clear(minute, private, hook, daemon, how, cause):
@@ -198,6 +198,7 @@ def test_the_database(minute, private, hook, how):
                 turned
                 <= {"database", "roundtrip", "smtp", *NEEDS["dovecot"], "sasl", "submission", "smtps"}
                 | READING
+                | NEEDS["amavis"]
             )
         assert [body["probe"] for body in hook.bodies] == ["database"]
     until_well(minute)

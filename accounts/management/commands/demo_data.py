@@ -18,8 +18,10 @@ from accounts.models import Mailbox
 from domains import addresses
 from domains.lifecycle import Destination, open_domain, save_alias
 from domains.models import Alias, Domain
+from mailpanel.management.junk import make_junk, make_policies
 from mailpanel.management.operator import OperatorCommand, Refused, validate
 from mailpanel.management.past import make_past
+from mailpanel.management.post import make_mail
 from mailpanel.sqlite.base import dovecot_file
 
 
@@ -41,8 +43,12 @@ class Command(OperatorCommand):
         demo.use()
         usage.refresh()
         usage.refresh_domains()
+        end = timezone.now() if now is None else demo.midnight
         with transaction.atomic():
-            make_past(timezone.now() if now is None else demo.midnight)
+            make_past(end)
+            make_junk(end, demo.bothered)
+            make_policies([cast.NORDWIND, cast.BOOKSHOP], [cast.OVER_QUOTA, cast.SERVER_ADMIN])
+        make_mail(end)
         others = dict.fromkeys(email for email, _kind, _domains in cast.ROLES)
         staff = {email: told_roles(email) for email in [cast.SERVER_ADMIN, *others]}
         if as_json:
@@ -156,6 +162,15 @@ class Demo:
         mailbox.enabled = luck > 0.03
         mailbox.can_login = not 0.03 < luck < 0.06
         mailbox.must_change_password = 0.06 < luck < 0.1
+
+    @property
+    def bothered(self) -> list[str]:
+        """Who gets the most spam, those who are known first."""
+        return [
+            box.email
+            for name in (cast.NORDWIND, cast.BOOKSHOP, cast.CLINIC)
+            for box in self.people[name][:12]
+        ]
 
     # --- aliases ---
 

@@ -104,6 +104,7 @@ def what_goes_with(domain: Domain) -> dict[str, int]:
         "alias_destinations": domain.alias_count,
         "alias_destinations_elsewhere": leading.count(),
         "roles": domain.roles.count(),
+        "keys": domain.dkim_keys.count(),
     }
 
 

@@ -18,7 +18,8 @@ from django.utils import timezone
 
 from accounts import audit, trash, usage
 from mailpanel.daemons import DaemonError
-from mailpanel.server import tables
+from mailpanel.server import digest, follower, retention, sending, tables
+from mailpanel.server.follower import Follower
 from mailpanel.server.rounds import Collector
 
 log = logging.getLogger(__name__)
@@ -35,6 +36,11 @@ def mailbox_usage(minute: int | None) -> None:
     usage.refresh_domains(tenth)
 
 
+def sending_shares(minute: int | None) -> None:
+    """Who is near or over the limit of what a mailbox may send."""
+    sending.refresh()
+
+
 def purge(minute: int | None) -> None:
     """Once an hour: what has been in the trash too long, sessions that have ended, wrong passwords that count no more."""
     if minute is not None and minute % 60:
@@ -49,13 +55,43 @@ def purge(minute: int | None) -> None:
 
 
 def trim(minute: int | None) -> None:
-    """What has been kept long enough: each minute a little of the history, each hour the oldest sign-ins."""
+    """What has been kept long enough: each minute a little of the history and of the messages, each hour the oldest
+    sign-ins."""
     tables.trim()
+    follower.trim()
     if minute is None or minute % 60 == 30:
         usage.trim_sign_ins()
+        sending.trim()
 
 
-JOBS: tuple[Callable[[int | None], None], ...] = (mailbox_usage, purge, trim)
+def quarantine(minute: int | None) -> None:
+    """Each minute what the lists need, each hour the purge of what is too old."""
+    retention.fill_in_domains()
+    if minute is None or minute % 60 == 45:
+        retention.purge()
+
+
+def digests(minute: int | None) -> None:
+    """From the morning on, every ten minutes to those that have not had today's."""
+    if minute is None or minute % 10 == 5:
+        digest.send()
+
+
+def follow() -> None:
+    """All that the mail log has just now."""
+    reading = Follower()
+    while reading.step():
+        pass
+
+
+def follow_on() -> None:
+    """The mail log, every few seconds: not a job of the minute, since this one never ends."""
+    Follower().run()
+
+
+JOBS: tuple[Callable[[int | None], None], ...] = (
+    mailbox_usage, sending_shares, purge, trim, quarantine, digests,
+)  # fmt: skip
 
 
 class Command(BaseCommand):
@@ -69,6 +105,7 @@ class Command(BaseCommand):
         if once:
             for job in JOBS:
                 job(None)
+            follow()
             rounds = Collector()
             rounds.minute(int(time.time() // EVERY))
             rounds.sender.wait(EVERY)
@@ -81,6 +118,7 @@ class Command(BaseCommand):
         while True:
             minute = int(time.time() // EVERY)
             jobs.start(minute)
+            jobs.keep(follow_on)
             try:
                 rounds.minute(minute)
             except Exception:  # a fault of ours must not end the watch
@@ -105,8 +143,18 @@ class Jobs:
         for job in JOBS:
             name = job.__name__
             if name not in self.threads or not self.threads[name].is_alive():
-                self.threads[name] = threading.Thread(target=_do, args=(job, minute), name=name, daemon=True)
-                self.threads[name].start()
+                self._start(name, _do, job, minute)
+
+    def keep(self, endless: Callable[[], None]) -> None:
+        """Start what is to run for ever, if it does not."""
+        name = endless.__name__
+        if name not in self.threads or not self.threads[name].is_alive():
+            self._start(name, endless)
+
+    def _start(self, name: str, *call) -> None:
+        target, *arguments = call
+        self.threads[name] = threading.Thread(target=target, args=arguments, name=name, daemon=True)
+        self.threads[name].start()
 
 
 def _do(job: Callable[[int | None], None], minute: int) -> None:

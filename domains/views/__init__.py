@@ -112,6 +112,7 @@ def domain_delete(request, name):
         ],
         "elsewhere": Alias.objects.filter(destination__in=emails).exclude(domain=found.name).count(),
         "roles": found.roles.count(),
+        "keys": found.dkim_keys.count(),
     }
     return render(request, "domains/domain_delete.html", context)
 

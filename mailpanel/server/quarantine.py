@@ -1,0 +1,346 @@
+"""The quarantine: who sees what of it, and what becomes of it. Seeing follows the domain of the recipient; reading,
+releasing and deleting take the rank over the mailboxes behind it."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import cached_property
+from typing import NamedTuple
+
+from django.core.exceptions import ValidationError
+from django.db import transaction
+from django.db.models import Q, QuerySet, Value
+from django.db.models.functions import Coalesce
+from django.utils.translation import gettext as _
+
+from accounts import access, audit
+from accounts.models import Mailbox
+from domains import addresses
+from mailpanel.daemons import Trouble, pdp
+from mailpanel.daemons.probing import Watch
+from mailpanel.deadlocks import retried_on_deadlock
+from mailpanel.paging import Page, page
+from mailpanel.server import letter, policies, recipients, retention
+from mailpanel.server.models import Maddr, Msg, MsgRcpt, Quarantine
+from mailpanel.server.models.filter import ALLOWED
+from mailpanel.server.models.quarantine import DELETED, KINDS, RELEASED, VIRUS
+
+MOST_RANGES = 200  # of an index that a list is put together from: each may become two, and SQLite takes 500
+MOST_SENT = 500  # messages of one sender that are looked through, the newest
+SECONDS = 40  # for all that is released at once
+
+
+@dataclass
+class Held:
+    """One message that waits for one recipient."""
+
+    row: MsgRcpt
+    msg: Msg
+    sender: str  # as the envelope has it; empty for a notice of a mail server
+    recipient: str
+    base: str
+    owners: list[Mailbox] = field(default_factory=list)
+    may_read: bool = False
+    may_release: bool = False
+
+    @property
+    def slip(self) -> str:
+        return self.row.slip
+
+    @property
+    def at(self) -> datetime:
+        return datetime.fromtimestamp(self.row.made, UTC)
+
+    @property
+    def is_virus(self) -> bool:
+        return VIRUS in (self.row.kind, self.msg.content)
+
+    @property
+    def subject(self) -> str:
+        return letter.decoded(self.msg.subject or "")
+
+    @property
+    def author(self) -> str:
+        """Who the message says that it is from, which anybody can write."""
+        return letter.decoded(self.msg.from_addr or "")
+
+    @property
+    def score(self) -> float | None:
+        """For this recipient, whose own list of senders may add to that of the message."""
+        own = self.row.bspam_level
+        return self.msg.spam_level if own is None else own
+
+    @property
+    def owner(self) -> Mailbox | None:
+        return self.owners[0] if len(self.owners) == 1 else None
+
+    @property
+    def domain(self) -> str:
+        return addresses.split(self.recipient)[1]
+
+
+# --- what may be seen -----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Listing:
+    """A list as it was asked for: `to` and `sender` are addresses or @domain, `mine` is the actor's own."""
+
+    actor: Mailbox
+    to: str = ""
+    sender: str = ""
+    kind: str = ""
+    mine: bool = False
+
+    @cached_property
+    def _domains(self) -> frozenset[str] | None:
+        return access.quarantine_domains(self.actor)
+
+    @cached_property
+    def own(self) -> dict[int, int]:
+        return recipients.own([self.actor])[self.actor.pk]
+
+    def page(self, asked) -> Page:
+        """One page of Held, the newest first."""
+        kinds = KINDS if not self.kind else [self.kind] if self.kind in KINDS else []
+        ranges = self._ranges() if kinds else []
+        if not ranges:
+            return Page([])
+        rows, parts = MsgRcpt.objects.all(), [one.rows & Q(kind=kind) for one in ranges for kind in kinds]
+        if self.sender:
+            rows, parts = rows.filter(slip__in=_sent_by(self.sender, ranges, kinds)), [Q()]
+        elif len(parts) > MOST_RANGES:
+            rows, parts = _together(ranges), [Q(kind=kind) for kind in kinds]
+        found = page(rows, ("made", "slip"), asked, descending=True, parts=parts)
+        found.rows = held(self.actor, found.rows, set(self.own) if self.mine else set())
+        return found
+
+    def _ranges(self) -> list["Range"]:
+        """All that the actor may see of what was asked for."""
+        if self.mine or self._domains == frozenset():
+            wanted = set(_recipients(self.to)) if self.to else self.own.keys()
+            return [Range(rid=rid, since=since) for rid, since in self.own.items() if rid in wanted]
+        if self.to:
+            domain = addresses.split(self.to)[1]
+            if self._domains is not None and domain not in self._domains:
+                return []
+            if self.to.startswith("@"):
+                return [Range(domain=domain)]
+            return [Range(rid=rid) for rid in _recipients(self.to)]
+        return [Range()] if self._domains is None else [Range(domain=name) for name in sorted(self._domains)]
+
+
+class Range(NamedTuple):
+    """The messages for a recipient or a domain, or for anybody; for each kind of them there is an index by time."""
+
+    domain: str | None = None
+    rid: int | None = None
+    since: int = 0
+
+    @property
+    def rows(self) -> Q:
+        if self.rid is not None:
+            return Q(rid=self.rid, made__gte=self.since)
+        return Q() if self.domain is None else Q(domain=self.domain)
+
+
+def find(actor: Mailbox, slips: Iterable[str]) -> list[Held]:
+    """Those of these that wait, and that the actor may see."""
+    rows = list(MsgRcpt.objects.filter(slip__in=list(slips)[:500], kind__isnull=False))
+    domains = access.quarantine_domains(actor)
+    own = recipients.own([actor])[actor.pk] if rows else {}
+    seen = [
+        row
+        for row in rows
+        if domains is None or row.domain in domains or row.made >= own.get(row.rid, row.made + 1)
+    ]
+    return held(actor, seen, set(own))
+
+
+def held(actor: Mailbox, rows: list[MsgRcpt], own: set[int]) -> list[Held]:
+    """With all that a page shows of them; what is not in the quarantine any more is left out. A handful of statements,
+    however many rows. `own` are recipients behind whom the actor alone stands."""
+    msgs = {msg.mail_id: msg for msg in Msg.objects.filter(_these(rows), quar_type="Q")}
+    people = Maddr.objects.in_bulk({row.rid for row in rows} | {msg.sid for msg in msgs.values()})
+    found = [
+        Held(row, msgs[row.mail_id], _sender(people.get(msgs[row.mail_id].sid)), to.email, to.base)
+        for row in rows
+        if row.mail_id in msgs and (to := people.get(row.rid))
+    ]
+    behind = recipients.behind({one.base for one in found if one.row.rid not in own})
+    access.roles_of(list({box.pk: box for boxes in behind.values() for box in boxes}.values()))
+    for one in found:
+        one.owners = [actor] if one.row.rid in own else behind[one.base]
+        one.may_read = all(access.may_read(actor, box) for box in one.owners)
+        one.may_release = one.may_read and (not one.is_virus or access.may_release_viruses(actor))
+    return found
+
+
+def waiting(boxes: list[Mailbox], since: dict[int, int], most: int) -> dict[int, list[MsgRcpt]]:
+    """What came to these mailboxes since (by the id of the mailbox), the newest first, at most so many."""
+    own, found = recipients.own(boxes), {}
+    everybody = [rid for rids in own.values() for rid in rids]
+    news = MsgRcpt.objects.filter(rid__in=everybody, kind__in=KINDS, made__gte=min(since.values(), default=0))
+    with_news = set(news.values_list("rid", flat=True).distinct())
+    for box in boxes:
+        ranges = [
+            Range(rid=rid, since=max(moment, since.get(box.pk, 0)))
+            for rid, moment in own[box.pk].items()
+            if rid in with_news
+        ]
+        if ranges:
+            rows = MsgRcpt.objects.filter(_of_recipients(ranges), kind__isnull=False)
+            found[box.pk] = list(rows.order_by("-made", "-slip")[:most])
+    return found
+
+
+def text_of(one: Held) -> letter.Letter:
+    """The message, as far as it is shown."""
+    data, portions = b"", Quarantine.objects.filter(partition_tag=0, mail_id=one.row.mail_id)
+    for (portion,) in portions.order_by("chunk_ind").values_list("mail_text").iterator(chunk_size=8):
+        data += bytes(portion)
+        if len(data) > letter.MOST_BYTES:
+            break
+    return letter.read(data)
+
+
+def _these(rows: Iterable[MsgRcpt]) -> Q:
+    return Q(partition_tag=0, mail_id__in={row.mail_id for row in rows})
+
+
+def _together(ranges: list[Range]) -> QuerySet[MsgRcpt]:
+    """Too many ranges to be looked through one by one. Of many addresses with a +tag, all rows are few enough to be sorted;
+    many domains have so large a part of all that the list of all is read: it is said so that no database thinks of its
+    index of domains, after which it would have to sort."""
+    rids = _of_recipients(ranges)
+    if rids:
+        return MsgRcpt.objects.filter(rids)
+    within = [one.domain for one in ranges]
+    return MsgRcpt.objects.alias(within=Coalesce("domain", Value(""))).filter(within__in=within)
+
+
+def _of_recipients(ranges: Iterable[Range]) -> Q:
+    by_moment: dict[int, list[int]] = {}
+    for one in ranges:
+        if one.rid is not None:
+            by_moment.setdefault(one.since, []).append(one.rid)
+    either = Q()
+    for since, rids in by_moment.items():
+        either |= Q(rid__in=rids, made__gte=since)
+    return either
+
+
+def _sender(row: Maddr | None) -> str:
+    return letter.plain(row.email, line=True) if row and row.email != "<>" else ""
+
+
+def _recipients(address: str) -> list[int]:
+    """The newest, with and without +tag."""
+    rows = Maddr.objects.filter(base=address).order_by("-id").values_list("id", flat=True)
+    return list(rows[: recipients.MOST])
+
+
+def _sent_by(sender: str, ranges: list[Range], kinds: Sequence[str]) -> list[str]:
+    """The slips in these ranges of the newest messages of an address, or of a @domain. Chosen here, since a database that
+    is asked for all of it at once begins with the recipients, who are many."""
+    if sender.startswith("@"):
+        people = Maddr.objects.filter(domain=".".join(reversed(sender[1:].split("."))))
+    else:
+        people = Maddr.objects.filter(partition_tag=0, email=sender)
+    ids = list(people.order_by("-id").values_list("id", flat=True)[:MOST_SENT])
+    msgs = Msg.objects.filter(sid__in=ids).order_by("-time_num").values_list("mail_id", flat=True)[:MOST_SENT]
+    rows = MsgRcpt.objects.filter(partition_tag=0, mail_id__in=list(msgs))
+    everybody = Range() in ranges
+    domains, rids = {one.domain for one in ranges}, {one.rid: one for one in ranges if one.rid is not None}
+    return [
+        slip
+        for slip, kind, domain, rid, made in rows.values_list("slip", "kind", "domain", "rid", "made")
+        if kind in kinds and (everybody or (rids[rid].since <= made if rid in rids else domain in domains))
+    ]
+
+
+# --- what becomes of it ---------------------------------------------------------------------------------------
+
+
+@dataclass
+class Outcome:
+    done: list[Held] = field(default_factory=list)
+    refused: list[str] = field(default_factory=list)  # a sentence for each message that stays
+
+
+def release(chosen: list[Held], *, by: audit.By, reason: str = "") -> Outcome:
+    """Deliver them by Amavis to the recipients chosen, and to nobody else; what fails stays as it was. Where Amavis does
+    not answer, the rest is not tried."""
+    outcome, watch = Outcome(), Watch(SECONDS)
+    of_message: dict[str, list[Held]] = {}
+    for one in chosen:
+        of_message.setdefault(one.row.mail_id, []).append(one)
+    for all_of_it in of_message.values():
+        msg = all_of_it[0].msg
+        try:
+            pdp.release(
+                msg.mail_id,
+                msg.secret_id,
+                sorted({one.recipient for one in all_of_it}),
+                Watch(min(watch.left, pdp.SECONDS)),
+            )
+        except pdp.Refused as error:
+            outcome.refused.append(str(error.detail))
+        except Trouble as error:
+            outcome.refused.append(f"{error.detail} {error.hint}".strip())
+            break
+        except TimeoutError:
+            outcome.refused.append(_("This took too long, so the rest was not tried."))
+            break
+        else:
+            _mark(all_of_it, by, reason, released=True)
+            outcome.done += all_of_it
+    return outcome
+
+
+def delete(chosen: list[Held], *, by: audit.By, reason: str = "") -> None:
+    _mark(chosen, by, reason, released=False)
+
+
+def allow_senders(chosen: list[Held], actor: Mailbox, *, by: audit.By) -> tuple[set[str], list[str]]:
+    """From now on, never take their senders for spam where these messages were for. The senders, and what was refused."""
+    allowed, refused = set(), []
+    for scope, sender in sorted({(one.owner.email, one.sender) for one in chosen if may_allow(actor, one)}):
+        try:
+            policies.add_senders(scope, [policies.parse_sender(sender)], ALLOWED, by=by)
+        except ValidationError as error:
+            refused.append(f"{sender}: {' '.join(error.messages)}")
+        else:
+            allowed.add(sender)
+    return allowed, refused
+
+
+def may_allow(actor: Mailbox, one: Held) -> bool:
+    return bool(one.sender and one.owner and access.may_filter(actor, one.owner))
+
+
+def record_reading(one: Held, *, by: audit.By) -> None:
+    """Somebody else's message; the owner sees who has read it."""
+    _record("read", [one], by)
+
+
+@retried_on_deadlock
+def _mark(chosen: list[Held], by: audit.By, reason: str, *, released: bool) -> None:
+    with transaction.atomic():
+        keys = [one.slip for one in chosen]
+        MsgRcpt.objects.filter(slip__in=keys, kind__isnull=False).update(rs=RELEASED if released else DELETED)
+        retention.forget_texts({one.row.mail_id for one in chosen})
+        _record("release" if released else "delete", chosen, by, reason)
+
+
+def _record(action: str, chosen: list[Held], by: audit.By, reason: str = "") -> None:
+    by_domain: dict[str, list[Held]] = {}
+    for one in chosen:
+        by_domain.setdefault(one.owner.domain_id if one.owner else one.domain, []).append(one)
+    for domain, some in by_domain.items():
+        rows = [(one.owner.email if one.owner else one.base, None, _told(one)) for one in some]
+        audit.record_all(by, action, "quarantine", rows, domain=domain[:255], reason=reason)
+
+
+def _told(one: Held) -> dict:
+    return {"sender": one.sender, "recipient": one.recipient, "message": one.row.mail_id}
