@@ -79,10 +79,10 @@ def _networks(text: str) -> list:
     return [ipaddress.ip_network(part.strip()) for part in text.split(",") if part.strip()]
 
 
-def _blocklists(listed: list[str]) -> list[str]:
+def _blocklists(listed: str) -> list[str]:
     """As Postfix' reject_rbl_client takes them. Without a code, all count that stand for an entry (RFC 5782), and never
     127.255.255.x, by which a list says that it does not answer whoever asks."""
-    lists = [each.strip() for each in listed if each.strip()]
+    lists = [each.strip() for each in listed.split(",") if each.strip()]
     for each in lists:
         if not re.fullmatch(r"[a-z0-9-]+(\.[a-z0-9-]+)+(=127\.[0-9.\[\]]+)?", each):
             raise ValueError(
@@ -212,7 +212,7 @@ try:
     # The lists by which other servers are refused at port 25, and who is let in whatever they say. On a host that is
     # Spamhaus' by default, which hardly anybody is on by mistake; the private copy asks nobody unless it is told to.
     MAILPANEL_DNSBL = _blocklists(
-        env.list("MAILPANEL_DNSBL", [] if PRIVATE_COPY else ["zen.spamhaus.org=127.0.0.[2..11]"])
+        _secret("MAILPANEL_DNSBL", "" if PRIVATE_COPY else "zen.spamhaus.org=127.0.0.[2..11]")
     )
     MAILPANEL_DNSBL_EXCEPT = _networks(env.str("MAILPANEL_DNSBL_EXCEPT", ""))
     # To other servers: TLS where they can (may), or as the domain's signed records say (dane).

@@ -47,13 +47,23 @@ def test_refused_by_name_and_in_the_words_of_the_list(mail, listed):
     client = listed(LISTED, ["127.0.0.2"], TEXT)
     assert mail.rcpt(ANNA, source=client) == 554
     said = mail.reply.decode()
-    assert f"[{LISTED}] is on the blocklist list.example: {TEXT}." in said
+    assert f"[{LISTED}] is on the blocklist list.example ({TEXT})." in said
     assert "postmaster@mail.example.test still takes your mail" in said
 
 
 def test_without_words_of_its_own(mail, listed):
     assert mail.rcpt(ANNA, source=listed("127.0.88.10", ["127.0.0.4"], zone="second.example")) == 554
     assert b"is on the blocklist second.example." in mail.reply
+
+
+def test_the_key_to_a_list_that_is_paid_for_is_not_told(mail, listed, private):
+    key, before = "0123456789abcdef0123456789", len(private.log("postfix"))
+    assert (
+        mail.rcpt(ANNA, source=listed("127.0.88.13", ["127.0.0.2"], "Junk.", f"{key}.zen.keyed.example"))
+        == 554
+    )
+    assert b"is on the blocklist zen.keyed.example (Junk.). Ask there" in mail.reply
+    assert key not in private.log("postfix")[before:]
 
 
 def test_who_is_on_none_comes_in(mail, outside):

@@ -40,7 +40,7 @@ class World:
             self.private.environment |= {
                 "MAILPANEL_PORTS": ",".join(f"{name}={port}" for name, port in self.private.port.items()),
                 "MAILPANEL_HOSTNAME": OURS,
-                "MAILPANEL_DNSBL": "list.example,second.example=127.0.0.[2..11]",
+                "MAILPANEL_DNSBL": "list.example,second.example=127.0.0.[2..11],0123456789abcdef0123456789.zen.keyed.example",
                 "MAILPANEL_DNSBL_EXCEPT": "127.0.77.0/24,2001:db8::/32",
             }
         except BaseException:
