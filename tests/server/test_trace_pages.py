@@ -272,6 +272,21 @@ def test_a_domain_of_many(as_):
     for number in (0, 77, 149):
         took(refused(f"s{number}@x.example", f"x@d{number}.example"), after=number)
     assert listed(as_("user9")) == ["s149@x.example", "s77@x.example", "s0@x.example"]
+    for number in range(90):  # most of them in one
+        took(
+            refused(f"more{number}@x.example", f"x@d{number if number % 4 == 0 else 5}.example"),
+            after=200 + number,
+        )
+    everything, seen, query = [f"more{number}@x.example" for number in reversed(range(90))], [], ""
+    while True:
+        found = as_("user9").get(reverse("server:messages") + query).context["found"]
+        seen += [told.row.sender for told in found]
+        if not found.later:
+            break
+        query = found.later
+    assert seen == [*everything, "s149@x.example", "s77@x.example", "s0@x.example"]
+    back = as_("user9").get(reverse("server:messages") + found.earlier).context["found"]
+    assert [told.row.sender for told in back] == seen[:50]
 
 
 def test_the_tab_of_a_domain(as_):
