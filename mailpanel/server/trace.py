@@ -13,7 +13,7 @@ from django.db.models.functions import Concat
 
 from mailpanel.daemons.maillog import is_queue_id
 from mailpanel.paging import SIZE, Page, moment_and_id
-from mailpanel.server.ledger import bare, microseconds
+from mailpanel.server.messages import bare, microseconds
 from mailpanel.server.models import Key, Message, Recipient, Sight
 from mailpanel.server.models.trace import State
 

@@ -28,7 +28,7 @@ from mailpanel.daemons.text import Text  # noqa: E402
 from mailpanel.management import letters  # noqa: E402
 from mailpanel.management.past import make_past  # noqa: E402
 from mailpanel.management.post import make_mail  # noqa: E402
-from mailpanel.server.ledger import microseconds  # noqa: E402
+from mailpanel.server.messages import microseconds  # noqa: E402
 from mailpanel.server.models import (  # noqa: E402
     Alert,
     Incident,

@@ -43,11 +43,12 @@ def message(request, pk):
     if not found:
         raise OutOfReach
     way = path.way(found, list(found.row.log.order_by("at", "id")))
+    due = path.next_try(found, way)
     context = {
         "message": found,
         "way": way,
-        "next_try": path.next_try(found, way),
-        "overdue": (due := path.next_try(found, way)) and due < timezone.now(),
+        "next_try": due,
+        "overdue": due is not None and due < timezone.now(),
         "sees_log": access.rights(request.user).server,
     }
     return render(request, "server/message.html", context)
