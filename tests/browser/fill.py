@@ -428,6 +428,7 @@ def _mail():
     )
     of_these = Mailbox.objects.filter(email__in=["user1@a.example", "user2@a.example"])
     of_these.update(created=timezone.now() - timedelta(days=400))
+    Domain.objects.update(created=timezone.now() - timedelta(days=400))
 
 
 def _as_dovecot(statement: str, rows: list[tuple]):

@@ -45,6 +45,8 @@ class Command(OperatorCommand):
         end = timezone.now() if now is None else demo.midnight
         with transaction.atomic():
             make_past(end)
+        # as old as their mailboxes: nobody is shown mail of before
+        Domain.objects.filter(name__in=demo.people).update(created=demo.midnight - timedelta(days=900))
         make_mail(end)
         others = dict.fromkeys(email for email, _kind, _domains in cast.ROLES)
         staff = {email: told_roles(email) for email in [cast.SERVER_ADMIN, *others]}

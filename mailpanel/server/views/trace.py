@@ -23,7 +23,8 @@ def messages(request):
 @require_safe
 def domain_messages(request, name):
     found = access.domain(request.user, name, to=To.SEE)
-    context = _found(request, {found.name: None}, access.traced(request.user))
+    sees = access.traced(request.user)
+    context = _found(request, {found.name: sees.get(found.name)}, sees)
     return render(request, "domains/domain_messages.html", head(request, found) | context)
 
 
