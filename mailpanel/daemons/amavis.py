@@ -22,7 +22,8 @@ from mailpanel.daemons.wire import Line
 
 log = logging.getLogger(__name__)
 
-# Known to the door of the probes alone (deploy/amavis); what is for the second one is not shown to ClamAV.
+# Known to the door of the probes alone (deploy/amavis): what is for the first one is shown to ClamAV alone, what is for the
+# second one to SpamAssassin.
 PROBE, SPAM = "probe@probe.invalid", "spam@probe.invalid"
 RULES = Path("/var/lib/spamassassin")  # where sa-update puts them, one directory for each version
 OLD = timedelta(days=14)
@@ -34,7 +35,7 @@ def test_spam() -> str:
     return "XJS*C4JDBQADN1.NSBN3*2IDNEN*" + "GTUBE-STANDARD-ANTI-UBE-TEST-EMAIL*C.34X"
 
 
-@probe("amavis", FILTER, _("Amavis"))
+@probe("amavis", FILTER, _("Amavis"), times=3)
 def amavis(watch: Watch) -> Text:
     with _opened(watch) as line:
         _passes(line, PROBE)
@@ -49,7 +50,7 @@ def amavis(watch: Watch) -> Text:
     return _("Lets a harmless message pass and refuses one with the test virus.")
 
 
-@probe("spamassassin", FILTER, _("SpamAssassin"))
+@probe("spamassassin", FILTER, _("SpamAssassin"), times=3)
 def spamassassin(watch: Watch) -> Text:
     with _opened(watch) as line:
         _passes(line, SPAM)
@@ -140,11 +141,13 @@ def _rules() -> Text | None:
 
 def release(mail_id: str, secret_id: str, recipients: list[str]) -> None:
     """Send a quarantined message on to these recipients, past the filter. What became of it is not written down by
-    Amavis (msgrcpt.rs). Raises DaemonError."""
+    Amavis (msgrcpt.rs). Raises DaemonError, and ValueError for what could add a line to the request."""
     for address in recipients:
         if not re.fullmatch(r"[!-;=?-~]+@[!-;=?-~]+", address):
             raise ValueError(f"no address to release to: {address!r}")
-    if not recipients or not re.fullmatch(r"[\w+-]{1,16}", mail_id, re.ASCII):
+    if not recipients or not all(
+        re.fullmatch(r"[\w+-]{1,16}", name, re.ASCII) for name in (mail_id, secret_id)
+    ):
         raise ValueError("nothing to release")
     lines = ["request=release", f"mail_id={mail_id}", f"secret_id={secret_id}", "quar_type=Q"]
     lines += [f"recipient=<{address}>" for address in recipients]
