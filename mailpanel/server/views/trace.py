@@ -52,7 +52,7 @@ def message(request, pk):
         "overdue": due is not None and due < timezone.now(),
         "sees_log": access.rights(request.user).server,
     }
-    return render(request, "server/message.html", context)
+    return render(request, "server/trace_message.html", context)
 
 
 @require_safe
