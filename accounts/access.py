@@ -178,12 +178,13 @@ def own_log(person: Mailbox) -> QuerySet[Audit]:
 
 
 def traced(actor: Mailbox) -> dict[str, datetime | None]:
-    """The scopes of the message trace (server.models.Sight) that the actor may look into, and from when on: the own mailbox
-    from when it was made, since the mail of a former owner of the address is not his. An empty scope is everything."""
+    """The scopes of the message trace (server.models.Sight) that the actor may look into, and from when on: a domain and the
+    own mailbox from when they were made, since the mail of a former owner is not theirs. An empty scope is everything."""
     held = rights(actor)
     if held.server or held.everywhere:
         return {"": None}
-    return dict.fromkeys(held.admin | held.helpdesk) | {actor.email: actor.created}
+    own = {actor.email: actor.created}
+    return own | dict(domains(actor).values_list("name", "created")) if held.any else own
 
 
 # --- one object, for one purpose ----------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from domains import addresses, quota
 from mailpanel.daemons import maillog
 from mailpanel.daemons.maillog import Event
 from mailpanel.server import reasons
-from mailpanel.server.ledger import is_local
+from mailpanel.server.messages import is_local
 from mailpanel.server.models import Line
 from mailpanel.server.models.trace import State
 from mailpanel.server.trace import Told

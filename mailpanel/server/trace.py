@@ -8,17 +8,19 @@ from itertools import product
 from urllib.parse import urlencode
 
 from django.db import connection
-from django.db.models import Q
+from django.db.models import Value
+from django.db.models.functions import Concat
 
 from mailpanel.daemons.maillog import is_queue_id
 from mailpanel.paging import SIZE, Page, moment_and_id
-from mailpanel.server.ledger import bare, microseconds
+from mailpanel.server.messages import bare, microseconds
 from mailpanel.server.models import Key, Message, Recipient, Sight
 from mailpanel.server.models.trace import State
 
 Scopes = dict[str, datetime | None]
 SHOWN = tuple(state for state in State if state)
-PARTS = 60  # in one statement; SQLite takes 500 at most
+PARTS = 120  # in one statement; SQLite takes 500 at most
+FEW = 4  # rows of each of many parts that are read at first
 MOST_NAMED = 200  # messages that one Message-ID or queue id is looked up for
 
 
@@ -81,46 +83,77 @@ def find(scopes: Scopes, sees: Scopes, sought: Sought, asked: dict) -> Page:
     )
 
 
+@dataclass(frozen=True)
+class _Part:
+    """One range of the index: a scope and a state."""
+
+    scope: str
+    since: datetime | None
+    state: State
+
+    def select(self, sought: Sought, place, backwards: bool, most: int) -> tuple[str, list]:
+        conditions, params = (
+            ["scope = %s", "address = %s", "state = %s"],
+            [self.scope, sought.address, int(self.state)],
+        )
+        if begin := max(filter(None, (self.since, sought.since)), default=None):
+            conditions.append("at >= %s")
+            params.append(microseconds(begin))
+        if sought.until:
+            conditions.append("at < %s")
+            params.append(microseconds(sought.until))
+        if place:
+            at, than = min(microseconds(place[0]), 2**62), ">" if backwards else "<"
+            # the first condition is what the index begins with
+            conditions.append(f"at {than}= %s AND (at {than} %s OR message_id {than} %s)")
+            params += [at, at, min(place[1], 2**62)]
+        order = "at, message_id" if backwards else "at DESC, message_id DESC"
+        where = " AND ".join(conditions)
+        rows = f"SELECT at, message_id, state, scope FROM trace_sight WHERE {where}"  # noqa: S608  values are parameters
+        return f"{rows} ORDER BY {order} LIMIT {most}", params
+
+
 def _merged(scopes: Scopes, sought: Sought, place, backwards: bool) -> list[tuple[int, int, State]]:
-    """One range of the index for each scope and state, of which the first few are read."""
+    """The first few of each part, put in order. Of many parts so few are read at first that most give nothing, and then
+    those once more of which all that was read is needed."""
     parts = [
-        _range(scope, since, state, sought, place, backwards)
-        for (scope, since), state in product(sorted(scopes.items()), sought.states)
+        _Part(scope, since, state) for (scope, since), state in product(sorted(scopes.items()), sought.states)
     ]
+    most = FEW if len(parts) > PARTS else SIZE + 1
+    rows = _read(parts, sought, place, backwards, most)
+    if most == FEW:
+        edge = sorted({row[:2] for row in rows}, reverse=not backwards)[: SIZE + 1][-1:]
+        of_part = defaultdict(list)
+        for row in rows:
+            of_part[row[3], row[2]].append(row[:2])
+        again = [part for part in parts if _has_more(of_part[part.scope, part.state], edge, backwards)]
+        rows += _read(again, sought, place, backwards, SIZE + 1)
     found: dict[int, tuple[int, int, State]] = {}
-    for number in range(0, len(parts), PARTS):
-        for at, pk, state in _union(parts[number : number + PARTS]):
-            found[pk] = (at, pk, max(State(state), found[pk][2] if pk in found else State.NONE))
+    for at, pk, state, _scope in rows:
+        found[pk] = (at, pk, max(State(state), found[pk][2] if pk in found else State.NONE))
     return sorted(found.values(), reverse=not backwards)[: SIZE + 1]
 
 
-def _range(scope: str, since, state: State, sought: Sought, place, backwards: bool):
-    rows = Sight.objects.filter(scope=scope, address=sought.address, state=state)
-    if begin := max(filter(None, (since, sought.since)), default=None):
-        rows = rows.filter(at__gte=microseconds(begin))
-    if sought.until:
-        rows = rows.filter(at__lt=microseconds(sought.until))
-    if place:
-        at, pk = min(microseconds(place[0]), 2**62), place[1]
-        # the first condition is what the index begins with
-        rows = (
-            rows.filter(Q(at__gt=at) | Q(message__gt=pk), at__gte=at)
-            if backwards
-            else rows.filter(Q(at__lt=at) | Q(message__lt=pk), at__lte=at)
+def _has_more(rows: list[tuple[int, int]], edge: list[tuple[int, int]], backwards: bool) -> bool:
+    """Whether the next rows of this part may come before the last one that the page shows."""
+    if len(rows) < FEW:
+        return False
+    return (max(rows) <= edge[0]) if backwards else (min(rows) >= edge[0])
+
+
+def _read(parts: list[_Part], sought: Sought, place, backwards: bool, most: int) -> list[tuple]:
+    found = []
+    for first in range(0, len(parts), PARTS):
+        selects, params = zip(
+            *(part.select(sought, place, backwards, most) for part in parts[first : first + PARTS]),
+            strict=True,
         )
-    order = ("at", "message") if backwards else ("-at", "-message")
-    return rows.order_by(*order).values_list("at", "message", "state")[: SIZE + 1]
-
-
-def _union(parts: Iterable) -> list[tuple]:
-    selects, params = [], []
-    for number, part in enumerate(parts):
-        sql, values = part.query.sql_with_params()
-        selects.append(f"SELECT * FROM ({sql}) part{number}")  # noqa: S608  by Django, with parameters
-        params += values
-    with connection.cursor() as cursor:
-        cursor.execute(" UNION ALL ".join(selects), params)
-        return cursor.fetchall()
+        named = [f"SELECT * FROM ({select}) part{number}" for number, select in enumerate(selects)]  # noqa: S608
+        union = " UNION ALL ".join(named)
+        with connection.cursor() as cursor:
+            cursor.execute(union, [value for values in params for value in values])
+            found += cursor.fetchall()
+    return found
 
 
 def _named(scopes: Scopes, sought: Sought) -> dict[int, State]:
@@ -132,9 +165,7 @@ def _named(scopes: Scopes, sought: Sought) -> dict[int, State]:
         rows = Message.objects.filter(message_id=name).order_by("-at")
         chosen = list(rows.values_list("pk", flat=True)[:MOST_NAMED])
     found: dict[int, State] = {}
-    rows = Sight.objects.filter(
-        message__in=chosen, scope__in=scopes, address=sought.address, state__in=sought.states
-    )
+    rows = _of(chosen, scopes, address=sought.address, state__in=sought.states)
     for row in _in_time(rows, scopes):
         if (not sought.since or row.at >= microseconds(sought.since)) and (
             not sought.until or row.at < microseconds(sought.until)
@@ -142,6 +173,12 @@ def _named(scopes: Scopes, sought: Sought) -> dict[int, State]:
             found[row.message_id] = max(State(row.state), found.get(row.message_id, State.NONE))
     newest = sorted(found, key=lambda pk: -pk)[:SIZE]
     return {pk: found[pk] for pk in newest}
+
+
+def _of(pks: Iterable[int], scopes: Scopes, **more):
+    """What is in these scopes of some messages: by their keys, since SQLite would rather read all of a scope."""
+    rows = Sight.objects.filter(message__in=list(pks), **more)
+    return rows.annotate(of=Concat("scope", Value(""))).filter(of__in=list(scopes))
 
 
 def _in_time(rows, scopes: Scopes) -> list[Sight]:
@@ -152,7 +189,7 @@ def _in_time(rows, scopes: Scopes) -> list[Sight]:
 
 
 def one(pk: int, sees: Scopes) -> Told | None:
-    rows = _in_time(Sight.objects.filter(message=pk, scope__in=sees, address=""), sees)
+    rows = _in_time(_of([pk], sees, address=""), sees)
     if not rows:
         return None
     return next(iter(tell({pk: max(State(row.state) for row in rows)}, sees)), None)
@@ -168,7 +205,7 @@ def tell(states: dict[int, State], sees: Scopes) -> list[Told]:
         recipients[row.message_id].append(row)
     named: dict[int, set] = defaultdict(set)
     if "" not in sees:
-        for sight in _in_time(Sight.objects.filter(message__in=states, scope__in=sees), sees):
+        for sight in _in_time(_of(states, sees), sees):
             named[sight.message_id].add(sight.address)
     told = []
     for pk, state in states.items():

@@ -32,7 +32,7 @@ from mailpanel.management.junk import make_junk, make_policies  # noqa: E402
 from mailpanel.management.past import make_past  # noqa: E402
 from mailpanel.management.post import make_mail  # noqa: E402
 from mailpanel.server import sending  # noqa: E402
-from mailpanel.server.ledger import microseconds  # noqa: E402
+from mailpanel.server.messages import microseconds  # noqa: E402
 from mailpanel.server.models import (  # noqa: E402
     Alert,
     FilterPolicy,
@@ -535,6 +535,7 @@ def _mail():
     )
     of_these = Mailbox.objects.filter(email__in=["user1@a.example", "user2@a.example"])
     of_these.update(created=timezone.now() - timedelta(days=400))
+    Domain.objects.update(created=timezone.now() - timedelta(days=400))
 
 
 def _as_dovecot(statement: str, rows: list[tuple]):

@@ -48,6 +48,8 @@ class Command(OperatorCommand):
             make_past(end)
             make_junk(end, demo.bothered)
             make_policies([cast.NORDWIND, cast.BOOKSHOP], [cast.OVER_QUOTA, cast.SERVER_ADMIN])
+        # as old as their mailboxes: nobody is shown mail of before
+        Domain.objects.filter(name__in=demo.people).update(created=demo.midnight - timedelta(days=900))
         make_mail(end)
         others = dict.fromkeys(email for email, _kind, _domains in cast.ROLES)
         staff = {email: told_roles(email) for email in [cast.SERVER_ADMIN, *others]}

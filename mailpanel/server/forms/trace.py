@@ -8,7 +8,7 @@ from django.utils.translation import gettext_lazy
 
 from domains.models import STEERING
 from mailpanel.forms import Day, PanelForm, Text, midnight
-from mailpanel.server.ledger import bare
+from mailpanel.server.messages import bare
 from mailpanel.server.models.trace import State
 from mailpanel.server.trace import SHOWN, Sought
 

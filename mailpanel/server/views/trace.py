@@ -23,7 +23,8 @@ def messages(request):
 @require_safe
 def domain_messages(request, name):
     found = access.domain(request.user, name, to=To.SEE)
-    context = _found(request, {found.name: None}, access.traced(request.user))
+    sees = access.traced(request.user)
+    context = _found(request, {found.name: sees.get(found.name)}, sees)
     return render(request, "domains/domain_messages.html", head(request, found) | context)
 
 
@@ -43,14 +44,15 @@ def message(request, pk):
     if not found:
         raise OutOfReach
     way = path.way(found, list(found.row.log.order_by("at", "id")))
+    due = path.next_try(found, way)
     context = {
         "message": found,
         "way": way,
-        "next_try": path.next_try(found, way),
-        "overdue": (due := path.next_try(found, way)) and due < timezone.now(),
+        "next_try": due,
+        "overdue": due is not None and due < timezone.now(),
         "sees_log": access.rights(request.user).server,
     }
-    return render(request, "server/message.html", context)
+    return render(request, "server/trace_message.html", context)
 
 
 @require_safe
