@@ -96,6 +96,10 @@ class Listing:
     def _domains(self) -> frozenset[str] | None:
         return access.quarantine_domains(self.actor)
 
+    @property
+    def _only_own(self) -> bool:
+        return self.mine or self._domains == frozenset()
+
     @cached_property
     def own(self) -> dict[int, int]:
         return recipients.own([self.actor])[self.actor.pk]
@@ -112,12 +116,12 @@ class Listing:
         elif len(parts) > MOST_RANGES:
             rows, parts = _together(ranges), [Q(kind=kind) for kind in kinds]
         found = page(rows, ("made", "slip"), asked, descending=True, parts=parts)
-        found.rows = held(self.actor, found.rows, set(self.own) if self.mine else set())
+        found.rows = held(self.actor, found.rows, set(self.own) if self._only_own else set())
         return found
 
     def _ranges(self) -> list["Range"]:
         """All that the actor may see of what was asked for."""
-        if self.mine or self._domains == frozenset():
+        if self._only_own:
             wanted = set(_recipients(self.to)) if self.to else self.own.keys()
             return [Range(rid=rid, since=since) for rid, since in self.own.items() if rid in wanted]
         if self.to:
