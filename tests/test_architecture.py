@@ -159,6 +159,7 @@ def test_production_settings_pass_djangos_own_checks(tmp_path):
     ("name", "value"),
     [
         ("MAILPANEL_URL", "panel.example.org"), ("MAILPANEL_DATABASE_URL", "postgres://x/y"), ("MAILPANEL_DEBUG", "perhaps"),
+        ("MAILPANEL_FILTER_INCOMING", "never"), ("MAILPANEL_FILTER_SUBMITTED", "off"), ("MAILPANEL_FILTER_PROCESSES", "1"),
         ("MAILPANEL_PASSWORD_SCHEME", "PLAIN"), ("MAILPANEL_PASSWORD_MIN_LENGTH", "4"), ("MAILPANEL_SIGNIN_TRIES", "many"),
         ("MAILPANEL_TRUSTED_PROXIES", "everybody"), ("MAILPANEL_SECRET_KEY_FILE", "/nowhere/at/all"),
         ("MAILPANEL_PROBE_TARGETS", "smtp=mail.example.org:25"), ("MAILPANEL_PROBE_SECONDS", "600"),

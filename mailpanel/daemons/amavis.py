@@ -16,7 +16,8 @@ from mailpanel.daemons.probing import FILTER, Watch, probe
 from mailpanel.daemons.text import Text
 from mailpanel.daemons.text import Text as _
 
-# Known to the door of the probes alone (deploy/amavis); what is for the second one is not shown to ClamAV.
+# Known to the door of the probes alone (deploy/amavis): what is for the first one is shown to ClamAV alone, what is for the
+# second one to SpamAssassin.
 PROBE, SPAM = "probe@probe.invalid", "spam@probe.invalid"
 RULES = Path("/var/lib/spamassassin")  # where sa-update puts them, one directory for each version
 OLD = timedelta(days=14)
@@ -27,7 +28,7 @@ def test_spam() -> str:
     return "XJS*C4JDBQADN1.NSBN3*2IDNEN*" + "GTUBE-STANDARD-ANTI-UBE-TEST-EMAIL*C.34X"
 
 
-@probe("amavis", FILTER, _("Amavis"))
+@probe("amavis", FILTER, _("Amavis"), times=3)
 def amavis(watch: Watch) -> Text:
     with _opened(watch) as line:
         _passes(line, PROBE)
@@ -42,7 +43,7 @@ def amavis(watch: Watch) -> Text:
     return _("Lets a harmless message pass and refuses one with the test virus.")
 
 
-@probe("spamassassin", FILTER, _("SpamAssassin"))
+@probe("spamassassin", FILTER, _("SpamAssassin"), times=3)
 def spamassassin(watch: Watch) -> Text:
     with _opened(watch) as line:
         _passes(line, SPAM)

@@ -29,7 +29,7 @@ _EXPLAINS = {
     "dns": {"queue", "roundtrip"},
     "dovecot": {"submission", "smtps", "sasl", "queue", "roundtrip"},
     "postfix": {"queue", "roundtrip"},
-    "clamav": {"amavis", "queue", "roundtrip"},
+    "clamav": {"filter", "queue", "roundtrip"},
     "filter": {"queue", "roundtrip"},
     "queue": {"roundtrip"},
 }

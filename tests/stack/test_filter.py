@@ -102,6 +102,26 @@ def packed(*names: str) -> bytes:
     return made.getvalue()
 
 
+def nested(levels: int) -> bytes:
+    data = b"x"
+    for _level in range(levels):
+        with zipfile.ZipFile(made := BytesIO(), "w") as archive:
+            archive.writestr("a.zip", data)
+        data = made.getvalue()
+    return data
+
+
+def bomb() -> bytes:
+    """A megabyte that would be six hundred of them."""
+    with (
+        zipfile.ZipFile(made := BytesIO(), "w", zipfile.ZIP_DEFLATED) as archive,
+        archive.open("a.bin", "w") as file,
+    ):
+        for _megabyte in range(600):
+            file.write(bytes(1_000_000))
+    return made.getvalue()
+
+
 def packed_by_7z(name: str) -> bytes:
     with tempfile.TemporaryDirectory() as place:
         (Path(place) / name).write_text("x")
@@ -234,6 +254,22 @@ def test_sets_of_rules_of_a_mailbox(mail, attached, rule):
     FilterPolicy.objects.filter(scope=DORA).update(banned_rulenames="")
     assert send(mail, message(attached=attached), DORA)[0] == 250
     FilterPolicy.objects.filter(scope=DORA).update(banned_rulenames="archives,macros")
+
+
+@pytest.mark.parametrize("data", [lambda: nested(20), bomb], ids=["deep", "large"])
+def test_what_cannot_be_unpacked_does_not_pass_unseen(mail, data):
+    begin, data = time.monotonic(), data()
+    code, subject = send(mail, message(attached=("a.zip", data)), ANNA)
+    assert code == 554, mail.reply
+    assert b"UNCHECKED: over limits" in mail.reply
+    assert time.monotonic() - begin < 60
+    assert (kept(subject).content, kept_for(subject)) == ("U", {ANNA})
+    assert MsgRcpt.objects.get(mail_id=kept(subject).mail_id).content == "U"
+    made = message(attached=("a.zip", data), sender=BEN)
+    before = len(mail.subjects(BEN, PASSWORD))
+    send(mail, made, ANNA, sender=BEN, client=mail.submission(BEN, PASSWORD))
+    assert eventually(lambda: len(mail.subjects(BEN, PASSWORD)) == before + 1)
+    assert not {subject, made["Subject"]} & set(mail.subjects(ANNA, PASSWORD))
 
 
 # --- for whom -------------------------------------------------------------------------------------------------

@@ -88,10 +88,11 @@ def until_well(minute) -> None:
     """As many good rounds as an all-clear takes."""
     good = 0
     for _minute in range(60):
-        good = 0 if bad(minute()) else good + 1
+        wrong = bad(minute())
+        good = 0 if wrong else good + 1
         if good == AFTER:
             return
-    pytest.fail("it did not become well again")
+    pytest.fail(f"it did not become well again: {wrong}")
 
 
 @contextmanager

@@ -67,7 +67,7 @@ class Maddr(models.Model):
 
 
 class Msg(models.Model):
-    """One message. `time_num` is Unix time; `content` is V virus, B banned, S spam, Y spammy, O oversized, C clean and so on;
+    """One message. `time_num` is Unix time; `content` is V virus, B banned, S spam, U what could not be unpacked;
     `quar_type` is Q for what lies in the table `quarantine`."""
 
     pk = models.CompositePrimaryKey("partition_tag", "mail_id")
