@@ -91,7 +91,7 @@ def _actual_columns(connection, table: str) -> dict:
     """Name -> what the server says of it; None on SQLite, which holds to no width and has one collation."""
     with connection.cursor() as cursor:
         if connection.vendor == "sqlite":
-            cursor.execute("SELECT name FROM pragma_table_info(%s)", [table])
+            cursor.execute("SELECT name FROM pragma_table_xinfo(%s)", [table])
             return dict.fromkeys(name for (name,) in cursor.fetchall())
         return {
             column.name: column for column in connection.introspection.get_table_description(cursor, table)

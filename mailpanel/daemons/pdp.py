@@ -10,6 +10,7 @@ from mailpanel.daemons.wire import Line
 
 SECONDS = 20  # it hands the message to Postfix before it answers
 ID = re.compile(r"[A-Za-z0-9_+-]{1,16}")
+ADDRESS = re.compile(r"[!-;=?-~]{1,255}@[!-;=?-~]{1,255}")
 
 
 class Refused(Trouble):
@@ -19,7 +20,8 @@ class Refused(Trouble):
 def release(mail_id: str, secret_id: str, recipients: list[str], watch: Watch | None = None) -> None:
     """Deliver a message from the quarantine to these recipients alone. Raises Trouble; then nobody got it, unless there was
     no answer in time."""
-    if not ID.fullmatch(mail_id) or not recipients or not all(map(_is_one_line, [secret_id, *recipients])):
+    known = ID.fullmatch(mail_id) and ID.fullmatch(secret_id) and all(map(ADDRESS.fullmatch, recipients))
+    if not known or not recipients:
         raise Refused(
             _("This message cannot be released: its number or a recipient has no form that Amavis knows.")
         )
@@ -50,10 +52,6 @@ def _replies(line: Line) -> list[bytes]:
         if name == b"setreply":
             replies.append(unquote_to_bytes(value))
     return replies
-
-
-def _is_one_line(text: str) -> bool:
-    return not re.search(r"[\x00-\x1f\x7f]", text) and len(text) <= 320
 
 
 def _encoded(value: str) -> str:

@@ -96,6 +96,10 @@ class Listing:
     def _domains(self) -> frozenset[str] | None:
         return access.quarantine_domains(self.actor)
 
+    @property
+    def _only_own(self) -> bool:
+        return self.mine or self._domains == frozenset()
+
     @cached_property
     def own(self) -> dict[int, int]:
         return recipients.own([self.actor])[self.actor.pk]
@@ -108,16 +112,17 @@ class Listing:
             return Page([])
         rows, parts = MsgRcpt.objects.all(), [one.rows & Q(kind=kind) for one in ranges for kind in kinds]
         if self.sender:
-            rows, parts = rows.filter(slip__in=_sent_by(self.sender, ranges, kinds)), [Q()]
-        elif len(parts) > MOST_RANGES:
-            rows, parts = _together(ranges), [Q(kind=kind) for kind in kinds]
-        found = page(rows, ("made", "slip"), asked, descending=True, parts=parts)
-        found.rows = held(self.actor, found.rows, set(self.own) if self.mine else set())
+            found = _page(rows.filter(slip__in=_sent_by(self.sender, ranges, kinds)), [Q()], asked)
+        elif len(parts) <= MOST_RANGES:
+            found = _page(rows, parts, asked)
+        else:
+            found = _page_of_many(_together(ranges), [Q(kind=kind) for kind in kinds], asked)
+        found.rows = held(self.actor, found.rows, set(self.own) if self._only_own else set())
         return found
 
     def _ranges(self) -> list["Range"]:
         """All that the actor may see of what was asked for."""
-        if self.mine or self._domains == frozenset():
+        if self._only_own:
             wanted = set(_recipients(self.to)) if self.to else self.own.keys()
             return [Range(rid=rid, since=since) for rid, since in self.own.items() if rid in wanted]
         if self.to:
@@ -128,6 +133,27 @@ class Listing:
                 return [Range(domain=domain)]
             return [Range(rid=rid) for rid in _recipients(self.to)]
         return [Range()] if self._domains is None else [Range(domain=name) for name in sorted(self._domains)]
+
+
+def _page(rows: QuerySet[MsgRcpt], parts: list[Q], asked) -> Page:
+    return page(rows, ("made", "slip"), asked, descending=True, parts=parts)
+
+
+def _page_of_many(rows: QuerySet[MsgRcpt], parts: list[Q], asked) -> Page:
+    """The same, looked for near its place first: of a condition on one side alone MariaDB thinks that it were as quick to
+    begin with the newest of all."""
+    for days in _NEAR:
+        for name, back in (("after", -days), ("before", days)):
+            place = asked.get(name, "").partition(",")[0]
+            if place.isascii() and place.isdecimal() and len(place) < 12:
+                edges = sorted((int(place), int(place) + back * 86400))
+                found = _page(rows.filter(made__range=edges), parts, asked)
+                if found.later if name == "after" else found.earlier:
+                    return found
+    return _page(rows, parts, asked)
+
+
+_NEAR = (1, 8)  # days
 
 
 class Range(NamedTuple):

@@ -6,7 +6,7 @@ from itertools import islice
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Exists, F, Max, OuterRef, Q, QuerySet, Subquery, Value
+from django.db.models import Exists, F, Max, OuterRef, Q, Subquery, Value
 from django.db.models.functions import Coalesce, StrIndex, Substr
 from django.utils import timezone
 
@@ -113,24 +113,23 @@ def _purge(mail_ids: set[str]) -> None:
     with transaction.atomic():
         these = {"partition_tag": 0, "mail_id__in": mail_ids}  # the beginning of each table's key
         msgs, rows = (model.objects.filter(**these) for model in (Msg, MsgRcpt))
-        people = {*msgs.values_list("sid", flat=True), *rows.values_list("rid", flat=True)} - {0}
+        people = {*msgs.values_list("sid", flat=True), *rows.values_list("rid", flat=True)}
         Quarantine.objects.filter(**these).delete()
         rows.delete()
         msgs.delete()
-        _forget(Maddr.objects.filter(pk__in=people))
+        _forget(people)
 
 
-def _forget(rows: QuerySet[Maddr]) -> None:
-    """Those of the addresses that no message names."""
+def _forget(ids: Iterable[int]) -> None:
+    """Those of the addresses that no message names. Looked up by themselves: asked for all of it at once, MariaDB reads
+    all messages."""
+    ids = set(ids) - {0}
+    used = {
+        *Msg.objects.filter(sid__in=ids).values_list("sid", flat=True).distinct(),
+        *MsgRcpt.objects.filter(rid__in=ids).values_list("rid", flat=True).distinct(),
+    }
     newest = Maddr.objects.aggregate(newest=Max("id"))["newest"] or 0
-    if newest <= RECENT:
-        return
-    unused = rows.filter(
-        ~Exists(Msg.objects.filter(sid=OuterRef("pk"))),
-        ~Exists(MsgRcpt.objects.filter(rid=OuterRef("pk"))),
-        pk__lte=newest - RECENT,
-    )
-    Maddr.objects.filter(pk__in=list(unused.values_list("pk", flat=True))).delete()
+    Maddr.objects.filter(pk__in=[key for key in ids - used if key <= newest - RECENT]).delete()
 
 
 _walked = -1
@@ -141,7 +140,7 @@ def _forget_addresses() -> None:
     global _walked
     for _portion in range(WALKED // AT_ONCE):
         ids = list(Maddr.objects.filter(pk__gt=_walked).order_by("pk").values_list("pk", flat=True)[:AT_ONCE])
-        _forget(Maddr.objects.filter(pk__in=ids))
+        _forget(ids)
         _walked = ids[-1] if ids else -1
         if not ids:
             return

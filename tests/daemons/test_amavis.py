@@ -1,4 +1,4 @@
-"""Amavis as it should be and as it should not; and that a release is one request, whatever is asked for."""
+"""Amavis as it should be and as it should not."""
 
 import os
 import time

@@ -257,6 +257,9 @@ def test_stranger_cannot_pass_for_somebody_else(world):
         "user1@a.example@b.example",
         "user1+@b.example",
         "+@a.example",
+        "us\u00e9r1@a.example",
+        "user1@a.example ",
+        "user1@a.ex\u00e4mple",
     ):
         hold(to)
     assert recipients.own([find("user1")])[find("user1").pk] == {}

@@ -101,7 +101,7 @@ def test_virus_is_released_when_somebody_says_so(mail):
 
 def test_wrong_secret_is_told_in_words(mail):
     subject = keep(mail, spam(), MAX)
-    Msg.objects.filter(subject=subject).update(secret_id="another")
+    Msg.objects.filter(subject=subject).update(secret_id="anotherone12")
     outcome = quarantine.release(held_for(MAX, subject), by=BY)
     assert outcome.done == []
     assert "secret_id" in outcome.refused[0].lower()
