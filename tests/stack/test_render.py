@@ -24,7 +24,7 @@ VALUES = {
     "submission_host": "127.0.0.1:12525", "doveadm_key": "abcdef0123", "mail": "/tmp/x/mail", "mail_user": "mail",
     "mail_uid": "8", "log": "/tmp/x/log", "postfix_log": "/tmp/x/log/postfix.log", "dovecot_log": "/tmp/x/log/d.log",
     "dovecot_run": "/tmp/x/run", "dovecot_state": "/tmp/x/state", "clamav_run": "/tmp/x/clam", "clamav_log": "/tmp/x/c.log",
-    "clamav_database": "/tmp/x/clamdb",
+    "clamav_database": "/tmp/x/clamdb", "policy_socket": "/tmp/x/policy/sending",
 }  # fmt: skip
 
 
