@@ -26,6 +26,7 @@ from mailpanel.daemons.text import Text, ngettext
 from mailpanel.daemons.text import Text as _
 
 MESSAGES = 20_000  # of the queue that are read
+_BYTES = 32 * 2**20  # of its listing: a message may have a thousand recipients
 _SHOWN = 64 * 1024  # bytes of one message
 _WAITS, _STUCK = 1800, 4 * 3600  # seconds
 _READABLE = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C"}
@@ -131,6 +132,8 @@ def _scheduled(word: str, identities, watch: Watch) -> None:
 
 def plain(said: str) -> str:
     """Other servers' words, without what could steer a terminal or turn the writing around."""
+    if said.isprintable():
+        return said
     return "".join(letter if letter.isprintable() else "?" for letter in said)
 
 
@@ -204,12 +207,12 @@ def _directly(word: str, identities) -> Iterator[subprocess.Popen]:
             process.kill()
 
 
-def _lines(reading: int, watch: Watch, most: int = 0) -> tuple[list[bytes], bool]:
-    """At most MESSAGES lines, or about `most` bytes, without the helper's last one; and whether that is all. Raises Trouble."""
+def _lines(reading: int, watch: Watch, most: int = _BYTES) -> tuple[list[bytes], bool]:
+    """At most MESSAGES lines and about `most` bytes, without the helper's last one; and whether that is all. Raises Trouble."""
     said, lines, length = b"", [], 0
     with selectors.DefaultSelector() as waiting:
         waiting.register(reading, selectors.EVENT_READ)
-        while len(lines) < MESSAGES and not (most and length > most):
+        while len(lines) < MESSAGES and length <= most:
             try:
                 ready = waiting.select(watch.left)
             except TimeoutError:

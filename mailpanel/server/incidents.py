@@ -19,6 +19,7 @@ COMPONENTS = {
     "clamav": ("clamav",),
     "filter": ("amavis", "spamassassin"),
     "postsrsd": ("postsrsd",),
+    "policy": ("policy",),
     "queue": ("queue",),
     "roundtrip": ("roundtrip",),
 }
@@ -26,7 +27,7 @@ COMPONENTS = {
 _EXPLAINS = {
     "disks": {"database", "dovecot", "postfix", "clamav", "filter", "postsrsd", "queue", "roundtrip"},
     "certificates": {"dovecot", "postfix", "queue", "roundtrip"},
-    "database": {"dovecot", "postfix", "filter", "queue", "roundtrip"},
+    "database": {"dovecot", "postfix", "filter", "policy", "queue", "roundtrip"},
     "dns": {"queue", "roundtrip"},
     "dovecot": {"submission", "smtps", "sasl", "queue", "roundtrip"},
     "postfix": {"queue", "roundtrip"},

@@ -203,14 +203,19 @@ def sent(mailbox: str) -> Sent:
     )
 
 
-def refresh(at: datetime | None = None) -> None:
-    """Bring SendShare up to date: whoever has sent within a day, with the limits of now."""
+def refresh(at: datetime | None = None, *, everybody: bool = True) -> None:
+    """Bring SendShare up to date, with the limits of now: whoever has sent within a day, or in this hour alone, which costs
+    a tenth."""
     hour = hour_of(at or timezone.now())
+    shares, counts = SendShare.objects.all(), Sending.objects.filter(hour__gt=hour - DAY)
+    if not everybody:
+        active = Sending.objects.filter(hour=hour).values("mailbox")
+        shares, counts = shares.filter(mailbox__in=active), counts.filter(mailbox__in=active)
     limits = {row.scope: Limit(row.per_hour, row.per_day) for row in SendLimit.objects.all()}
     usual = default()
-    there = {row.mailbox: row for row in SendShare.objects.all()}
+    there = {row.mailbox: row for row in shares}
     changed, seen = [], set()
-    for mailbox, in_hour, in_day, refused in _sums(hour):
+    for mailbox, in_hour, in_day, refused in _sums(counts, hour):
         domain = addresses.split(mailbox)[1]
         limit = limits.get(mailbox) or limits.get(f"@{domain}") or usual
         row = SendShare(
@@ -234,10 +239,9 @@ def _values(row: SendShare) -> tuple:
     return tuple(getattr(row, column) for column in _COLUMNS)
 
 
-def _sums(hour: int) -> QuerySet:
+def _sums(counts: QuerySet, hour: int) -> QuerySet:
     return (
-        Sending.objects.filter(hour__gt=hour - DAY)
-        .values("mailbox")
+        counts.values("mailbox")
         .order_by()
         .annotate(
             in_hour=Sum(Case(When(hour=hour, then="recipients"), default=0)),

@@ -223,6 +223,17 @@ def test_refresh_follows_the_hours(senders):
     assert not SendShare.objects.exists()
 
 
+def test_each_minute_those_who_send(senders):
+    sent(USER, 10)
+    SendLimit.objects.create(scope="@b.example", per_hour=100, per_day=100)
+    Sending.objects.filter(mailbox=OTHER).update(hour=sending.hour_of(timezone.now()) - 2)
+    sending.refresh(everybody=False)
+    shares = dict(SendShare.objects.values_list("mailbox", "share"))
+    assert shares == {USER: 100, "user2@a.example": 100, OTHER: 30}
+    sending.refresh()
+    assert SendShare.objects.get(mailbox=OTHER).share == 3
+
+
 def test_collect_keeps_it_and_trims(senders):
     sent(USER, 1, ago=24 * 7 + 2)
     sending.trim()

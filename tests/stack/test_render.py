@@ -27,7 +27,7 @@ VALUES = {
     "submission_host": "127.0.0.1:12525", "doveadm_key": "abcdef0123", "mail": "/tmp/x/mail", "mail_user": "mail",
     "mail_uid": "8", "log": "/tmp/x/log", "postfix_log": "/tmp/x/log/postfix.log", "dovecot_log": "/tmp/x/log/d.log",
     "dovecot_run": "/tmp/x/run", "dovecot_state": "/tmp/x/state", "clamav_run": "/tmp/x/clam", "clamav_log": "/tmp/x/c.log",
-    "clamav_database": "/tmp/x/clamdb", "amavis_password": "am4vis", "amavis_database_host": "mysql_socket=/tmp/x/my.sock",
+    "clamav_database": "/tmp/x/clamdb", "policy_socket": "/tmp/x/policy/sending", "amavis_password": "am4vis", "amavis_database_host": "mysql_socket=/tmp/x/my.sock",
     "amavis_config": "/tmp/x/etc/amavis", "amavis_home": "/tmp/x/am", "amavis_run": "/tmp/x/amrun", "amavis_log": "/tmp/x/am.log",
     "amavis_processes": "2", "smtp_processes": "40", "amavis_port": "12024", "amavis_submitted_port": "12026",
     "amavis_probe_port": "12027", "amavis_release_port": "12998", "reinject_port": "12028", "incoming_destiny": "D_REJECT",

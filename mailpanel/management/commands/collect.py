@@ -37,8 +37,8 @@ def mailbox_usage(minute: int | None) -> None:
 
 
 def sending_shares(minute: int | None) -> None:
-    """Who is near or over the limit of what a mailbox may send."""
-    sending.refresh()
+    """Who is near or over the limit of what a mailbox may send: each minute those who send, now and then the others, too."""
+    sending.refresh(everybody=minute is None or minute % 10 == 0)
 
 
 def purge(minute: int | None) -> None:
