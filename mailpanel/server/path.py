@@ -262,7 +262,7 @@ def _headline(message: Told, found: Way) -> tuple[str, str]:
         why = next(filter(None, found.reasons.values()), "")
     match message.state:
         case State.DELIVERED:
-            return ngettext("Delivered", "Delivered to %(number)s recipients", number) % {
+            return ngettext("Delivered to the recipient", "Delivered to %(number)s recipients", number) % {
                 "number": number
             }, ""
         case State.SENT:
