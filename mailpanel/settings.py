@@ -53,6 +53,11 @@ _PORTS = {
     "pop3s": 2995,
     "managesieve": 24190,
     "doveadm": 28080,
+    "amavis": 21024,
+    "amavis_submitted": 21026,
+    "amavis_probe": 21027,
+    "amavis_release": 21998,
+    "reinject": 21025,
 }
 
 
@@ -173,10 +178,18 @@ try:
     # What Prometheus shows at /metrics as its bearer token; without one there is no such page.
     MAILPANEL_METRICS_TOKEN = _secret("MAILPANEL_METRICS_TOKEN")
 
-    # MariaDB alone: the passwords by which Postfix and Dovecot read the database (deploy/mariadb/grants.sql). The
-    # private copy makes its own where these are not set.
+    # Whether the content filter sees mail before it is taken, so that it can still be refused, or once it is in the queue;
+    # and how many messages it looks at at once.
+    _filter_modes = validate.OneOf(["before-queue", "after-queue"])
+    MAILPANEL_FILTER_INCOMING = env.str("MAILPANEL_FILTER_INCOMING", "before-queue", validate=_filter_modes)
+    MAILPANEL_FILTER_SUBMITTED = env.str("MAILPANEL_FILTER_SUBMITTED", "after-queue", validate=_filter_modes)
+    MAILPANEL_FILTER_PROCESSES = env.int("MAILPANEL_FILTER_PROCESSES", 2, validate=validate.Range(2, 100))
+
+    # MariaDB alone: the passwords by which the daemons read the database (deploy/mariadb/grants.sql). The private copy
+    # makes its own where these are not set.
     MAILPANEL_POSTFIX_DATABASE_PASSWORD = _secret("MAILPANEL_POSTFIX_DATABASE_PASSWORD")
     MAILPANEL_DOVECOT_DATABASE_PASSWORD = _secret("MAILPANEL_DOVECOT_DATABASE_PASSWORD")
+    MAILPANEL_AMAVIS_DATABASE_PASSWORD = _secret("MAILPANEL_AMAVIS_DATABASE_PASSWORD")
 
     MAILPANEL_PASSWORD_SCHEME = env.str(
         "MAILPANEL_PASSWORD_SCHEME",

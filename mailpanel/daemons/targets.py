@@ -21,10 +21,15 @@ _STANDARD = {
     "smtp": 25, "submission": 587, "smtps": 465, "imap": 143, "imaps": 993, "pop3": 110, "pop3s": 995,
     "managesieve": 4190,
 }  # fmt: skip
+# Amavis' doors for the panel: by its name in the private copy's ports, and this machine's own one.
+_FILTER = {"amavis": ("amavis_probe", 10027), "amavis-release": ("amavis_release", 9998)}
 # What else has a place: a unix socket, and the resolver, which is that of /etc/resolv.conf where none is set.
-NAMES = (*_STANDARD, "lmtp", "quota-status", "clamd", "resolver")
+NAMES = (*_STANDARD, *_FILTER, "lmtp", "quota-status", "clamd", "resolver")
 TLS_AT_ONCE = ("smtps", "imaps", "pop3s")
-_UNITS = {"smtp": "postfix", "submission": "postfix", "smtps": "postfix", "clamd": "clamav-daemon"}
+_UNITS = {
+    "smtp": "postfix", "submission": "postfix", "smtps": "postfix", "clamd": "clamav-daemon", "amavis": "amavis",
+    "amavis-release": "amavis",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -90,6 +95,8 @@ def _address(name: str):
         place = settings.MAILPANEL_VAR
         if name in _STANDARD:
             return ("127.0.0.1", settings.MAILPANEL_PORTS[name])
+        if name in _FILTER:
+            return ("127.0.0.1", settings.MAILPANEL_PORTS[_FILTER[name][0]])
         return {
             "lmtp": f"{place}/dovecot/run/lmtp-postfix",
             "quota-status": f"{place}/dovecot/run/quota-status",
@@ -99,6 +106,8 @@ def _address(name: str):
         return (_outward(), _STANDARD[name])
     if name in _STANDARD:
         return ("127.0.0.1", _STANDARD[name])
+    if name in _FILTER:
+        return ("127.0.0.1", _FILTER[name][1])
     return {
         "lmtp": "/run/dovecot/lmtp-postfix",
         "quota-status": "/run/dovecot/quota-status",

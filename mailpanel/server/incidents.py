@@ -17,18 +17,20 @@ COMPONENTS = {
     "dovecot": ("imap", "imaps", "pop3", "pop3s", "managesieve", "doveadm", "lmtp", "quota-status"),
     "postfix": ("smtp", "submission", "smtps", "sasl"),
     "clamav": ("clamav",),
+    "filter": ("amavis", "spamassassin"),
     "queue": ("queue",),
     "roundtrip": ("roundtrip",),
 }
 # What turns red with a component, or with one probe of it: other components, or single probes of them.
 _EXPLAINS = {
-    "disks": {"database", "dovecot", "postfix", "clamav", "queue", "roundtrip"},
+    "disks": {"database", "dovecot", "postfix", "clamav", "filter", "queue", "roundtrip"},
     "certificates": {"dovecot", "postfix", "queue", "roundtrip"},
-    "database": {"dovecot", "postfix", "queue", "roundtrip"},
+    "database": {"dovecot", "postfix", "filter", "queue", "roundtrip"},
     "dns": {"queue", "roundtrip"},
     "dovecot": {"submission", "smtps", "sasl", "queue", "roundtrip"},
     "postfix": {"queue", "roundtrip"},
-    "clamav": {"queue", "roundtrip"},
+    "clamav": {"amavis", "queue", "roundtrip"},
+    "filter": {"queue", "roundtrip"},
     "queue": {"roundtrip"},
 }
 _OF = {key: component for component, keys in COMPONENTS.items() for key in keys}

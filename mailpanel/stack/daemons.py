@@ -1,4 +1,4 @@
-"""The three mail daemons of a private copy: how each is started, and how one sees that it answers."""
+"""The mail daemons of a private copy: how each is started, and how one sees that it answers."""
 
 import contextlib
 import os
@@ -17,7 +17,7 @@ READY_WITHIN = 30  # seconds
 ENDED_WITHIN = 8
 # What a client is greeted with; a port that merely accepts a connection may be another program's, or not ready.
 _GREETINGS = {
-    "smtp": b"220 ", "submission": b"220 ", "smtps": b"220 ",
+    "smtp": b"220 ", "submission": b"220 ", "smtps": b"220 ", "amavis": b"220 ",
     "imap": b"* OK", "imaps": b"* OK", "pop3": b"+OK", "pop3s": b"+OK",
     "managesieve": b'"IMPLEMENTATION"', "doveadm": b"HTTP/1.1 ",
 }  # fmt: skip
@@ -91,8 +91,13 @@ def daemons(place: Place) -> list[Daemon]:
         ),
         daemon("clamd", "clamd", ("clamd", "-c", str(place.etc / "clamav" / "clamd.conf")), (), "clamd.log"),
         daemon(
+            "amavis", "", ("amavisd", "-c", str(place.etc / "amavis" / "amavisd.conf"), "foreground"),
+            ("amavis", "amavis_submitted", "amavis_probe", "amavis_release"), "amavis.log",
+            place.amavis / "run" / "amavisd.pid",
+        ),
+        daemon(
             "postfix", "master", ("postfix", "-c", str(place.etc / "postfix"), "start"),
-            ("smtp", "submission", "smtps"), "postfix.log",
+            ("smtp", "submission", "smtps", "reinject"), "postfix.log",
         ),
     ]  # fmt: skip
 
@@ -112,10 +117,11 @@ def refuse_taken(names: tuple[str, ...], ports: dict[str, int]) -> None:
 
 
 def wait_until_ready(started: dict[Daemon, subprocess.Popen], place: Place, ports: dict[str, int]) -> None:
-    """Until every door of these daemons greets as it should. Raises StackError with the daemon's last words."""
+    """Until every door of these daemons that greets does so. Raises StackError with the daemon's last words."""
     deadline = time.monotonic() + READY_WITHIN
     for daemon, process in started.items():
-        knocks = [lambda name=name: _greeting(name, ports[name], place) for name in daemon.ports]
+        doors = [name for name in daemon.ports if name in _GREETINGS]
+        knocks = [lambda name=name: _greeting(name, ports[name], place) for name in doors]
         for knock in knocks or [lambda: _ping(place.clamav / "run" / "clamd.sock")]:
             _persist(knock, daemon, process, deadline)
 

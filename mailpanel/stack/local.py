@@ -1,4 +1,4 @@
-"""The private copy: Postfix, Dovecot and clamd on loopback ports, in one directory, beside whatever this machine runs.
+"""The private copy: Postfix, Dovecot, Amavis and clamd on loopback ports, in one directory, beside whatever this machine runs.
 
 Nothing under /etc is edited and no user is made. `up` and `down` may be called in any state, also after a crash.
 """
@@ -96,6 +96,10 @@ def make_ready(place: Place) -> None:
     place.prepare()
     tls.ensure(place.tls, settings.MAILPANEL_HOSTNAME)
     put(place.clamav / "database" / "local.ndb", _eicar_signature(), mode=0o644)
+    # SpamAssassin's plugins, as Debian has them. On a host our local.cf lies beside them.
+    (place.etc / "spamassassin").mkdir(exist_ok=True)
+    for path in Path("/etc/spamassassin").glob("*.pre"):
+        put(place.etc / "spamassassin" / path.name, path.read_bytes(), mode=0o644)
 
 
 def configure(place: Place) -> None:

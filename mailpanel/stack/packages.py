@@ -10,9 +10,12 @@ from mailpanel.stack.daemons import StackError
 
 DAEMONS = (
     "postfix", "dovecot-core", "dovecot-imapd", "dovecot-pop3d", "dovecot-lmtpd", "dovecot-managesieved",
-    "dovecot-sieve", "clamav-daemon", "openssl",
+    "dovecot-sieve", "clamav-daemon", "amavisd-new", "spamassassin", "openssl",
 )  # fmt: skip
-MAPS = {"sqlite": ("postfix-sqlite", "dovecot-sqlite"), "mariadb": ("postfix-mysql", "dovecot-mysql")}
+MAPS = {
+    "sqlite": ("postfix-sqlite", "dovecot-sqlite", "libdbd-sqlite3-perl"),
+    "mariadb": ("postfix-mysql", "dovecot-mysql", "libdbd-mysql-perl"),
+}
 # For `make test`: both databases, what mysqlclient is compiled with, and a browser with letters for all scripts.
 TESTS = (
     *DAEMONS, *MAPS["sqlite"], *MAPS["mariadb"], "mariadb-server", "libmariadb-dev", "pkg-config", "gcc",

@@ -37,15 +37,16 @@ class Place:
         self.postfix = directory / "postfix"
         self.dovecot = directory / "dovecot"
         self.clamav = directory / "clamav"
+        self.amavis = directory / "amavis"
         self.ports = directory / "ports.json"
 
     def prepare(self) -> None:
         """Make the directories, each with its owner and mode; set right those that were there. Root only."""
         owner = panel_user()
         for path, user, group, mode in (
-            # everybody may pass through: Postfix, Dovecot and clamd are users of their own
+            # everybody may pass through: the daemons are users of their own
             (self.directory, owner.pw_name, "root", 0o755),
-            # the panel, Postfix and Dovecot read and write the SQLite files by their common group
+            # the panel and the daemons read and write the SQLite files by their common group
             (self.database, owner.pw_name, "postfix", 0o2770),
             (self.secrets, owner.pw_name, "root", 0o700),
             (self.mail, MAIL_USER, MAIL_USER, 0o700),
@@ -60,8 +61,13 @@ class Place:
             (self.dovecot / "state", "root", "root", 0o755),
             (self.clamav, "root", "root", 0o755),
             (self.clamav / "database", "root", "root", 0o755),
-            # whoever may enter may have things scanned
-            (self.clamav / "run", "clamav", "postfix", 0o750),
+            # as Debian has it: everybody may have things scanned
+            (self.clamav / "run", "clamav", "clamav", 0o755),
+            (self.amavis, "root", "root", 0o755),
+            (self.amavis / "home", "amavis", "amavis", 0o750),
+            (self.amavis / "home" / "tmp", "amavis", "amavis", 0o750),
+            (self.amavis / "home" / ".spamassassin", "amavis", "amavis", 0o750),
+            (self.amavis / "run", "amavis", "amavis", 0o750),
         ):
             path.mkdir(mode=0o700, parents=True, exist_ok=True)
             shutil.chown(path, user, group)
@@ -69,10 +75,10 @@ class Place:
         for path in self.database.iterdir():
             shutil.chown(path, owner.pw_name, "postfix")
             path.chmod(0o660)
-        for name in ("clamd.log", "panel.log"):
-            path = self.log / name
+        for name, user in (("clamd", "clamav"), ("amavis", "amavis"), ("panel", owner.pw_name)):
+            path = self.log / f"{name}.log"
             path.touch(mode=0o600)
-            shutil.chown(path, "clamav" if name == "clamd.log" else owner.pw_name)
+            shutil.chown(path, user)
         key = self.directory / "secret_key"
         if key.exists():
             shutil.chown(key, owner.pw_name)

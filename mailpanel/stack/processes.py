@@ -12,8 +12,12 @@ from pathlib import Path
 
 NAME = "MAILPANEL_STACK"
 
-# Dovecot's programs overwrite their environment; they are ours if they are at work in our directory.
-_FORGETFUL = {"dovecot": ("/usr/sbin/dovecot", "/usr/lib/dovecot/")}
+# These overwrite their environment; they are ours if they are at work in our directory. By the program that runs and how
+# its command line begins, which for a Perl program is what it calls itself.
+_FORGETFUL = {
+    "dovecot": (("/usr/sbin/dovecot", "/usr/lib/dovecot/"), b""),
+    "amavis": (("/usr/bin/perl",), b"/usr/sbin/amavisd "),
+}
 
 
 def found(mark: str) -> dict[int, int]:
@@ -59,8 +63,10 @@ def _is_ours(entry: Path, mark: str) -> bool:
     if f"{NAME}={mark}".encode() in (entry / "environ").read_bytes().split(b"\0"):
         return True
     directory, _slash, daemon = mark.rpartition("/")
-    programs = _FORGETFUL.get(daemon)
-    if not programs or not os.readlink(entry / "exe").startswith(programs):
+    programs, begin = _FORGETFUL.get(daemon, ((), b""))
+    if not os.readlink(entry / "exe").startswith(programs):
+        return False
+    if not (entry / "cmdline").read_bytes().startswith(begin):
         return False
     places = [entry / "cwd", *(entry / "fd").iterdir()]
     return any(os.readlink(place).startswith(f"{directory}/") for place in places)

@@ -26,6 +26,7 @@ _SECRET = {
     "postfix/sql/": ("postfix", 0o640),
     "dovecot/sql/": ("dovecot", 0o640),
     "dovecot/doveadm.conf": ("dovecot", 0o640),
+    "amavis/sql/": ("amavis", 0o640),
     "mariadb/": ("root", 0o600),
 }
 
@@ -55,16 +56,21 @@ class File:
 
 def files(engine: str, dovecot: str, *, private: bool) -> list[File]:
     """What there is to render for `engine`, the directory `dovecot` below deploy/dovecot, and a private copy or not."""
-    postfix, dovecot_dir = DEPLOY / "postfix", DEPLOY / "dovecot" / dovecot
+    postfix, dovecot_dir, amavis = DEPLOY / "postfix", DEPLOY / "dovecot" / dovecot, DEPLOY / "amavis"
     found = [
         File("postfix/main.cf", (postfix / "main.cf", *([postfix / "private.cf"] if private else []))),
         File("postfix/master.cf", (postfix / "master.cf",)),
         File("clamav/clamd.conf", (DEPLOY / "clamav" / "clamd.conf",)),
+        File(
+            "amavis/amavisd.conf", (amavis / "amavisd.conf", *([amavis / "private.conf"] if private else []))
+        ),
+        File("spamassassin/local.cf", (DEPLOY / "spamassassin" / "local.cf",)),
     ]
     for directory, below, pattern in (
         (postfix / "sql" / engine, "postfix/sql", "*.cf"),
         (dovecot_dir, "dovecot", "*.conf"),
         (dovecot_dir / "sql" / engine, "dovecot/sql", "*.conf"),
+        (amavis / "sql" / engine, "amavis/sql", "*"),
         (DEPLOY / "mariadb", "mariadb", "*.sql" if engine == "mariadb" else ""),
     ):
         found += [File(f"{below}/{path.name}", (path,)) for path in sorted(directory.glob(pattern or "-"))]

@@ -12,6 +12,10 @@ from django.conf import settings
 from mailpanel.stack.place import MAIL_USER, Place
 
 MARIADB_SOCKET = "/run/mysqld/mysqld.sock"
+# On this machine's loopback, where Amavis' own documentation has them.
+FILTER_PORTS = {
+    "amavis": 10024, "reinject": 10025, "amavis_submitted": 10026, "amavis_probe": 10027, "amavis_release": 9998,
+}  # fmt: skip
 
 
 def engine() -> str:
@@ -22,14 +26,16 @@ def engine() -> str:
 def of_private_copy(place: Place, config: Path) -> dict[str, str]:
     """For daemons that live in `place` and read their configuration in `config`. Makes the secrets it needs."""
     name = f"mailpanel-{hashlib.sha256(str(place.directory).encode()).hexdigest()[:8]}"
+    passwords = _passwords()
+    if engine() == "mariadb":
+        for daemon in passwords:
+            passwords[daemon] = passwords[daemon] or place.secret(
+                f"{daemon}_database_password", secrets.token_hex
+            )
     return _known(
         _common()
-        | _database(
-            postfix=settings.MAILPANEL_POSTFIX_DATABASE_PASSWORD
-            or (engine() == "mariadb" and place.secret("postfix_database_password", secrets.token_hex)),
-            dovecot=settings.MAILPANEL_DOVECOT_DATABASE_PASSWORD
-            or (engine() == "mariadb" and place.secret("dovecot_database_password", secrets.token_hex)),
-        )
+        | _database(**passwords)
+        | _filter(settings.MAILPANEL_PORTS)
         | {
             "instance": name,
             "listen": "127.0.0.1",
@@ -54,6 +60,13 @@ def of_private_copy(place: Place, config: Path) -> dict[str, str]:
             "clamav_run": str(place.clamav / "run"),
             "clamav_database": str(place.clamav / "database"),
             "clamav_log": str(place.log / "clamd.log"),
+            "amavis_config": str(config / "amavis"),
+            "amavis_home": str(place.amavis / "home"),
+            "amavis_run": str(place.amavis / "run"),
+            "amavis_log": str(place.log / "amavis.log"),
+            "spamassassin_config": str(config / "spamassassin"),
+            # what somebody tries here is no mail to learn from
+            "bayes_auto_learn": "0",
         }
     )
 
@@ -62,10 +75,8 @@ def of_system() -> dict[str, str]:
     """For the daemons of this machine, in Debian's places."""
     return _known(
         _common()
-        | _database(
-            postfix=settings.MAILPANEL_POSTFIX_DATABASE_PASSWORD,
-            dovecot=settings.MAILPANEL_DOVECOT_DATABASE_PASSWORD,
-        )
+        | _database(**_passwords())
+        | _filter(FILTER_PORTS)
         | {
             "instance": "mailpanel",
             "listen": "all",
@@ -93,6 +104,11 @@ def of_system() -> dict[str, str]:
             "clamav_run": "/run/clamav",
             "clamav_database": "/var/lib/clamav",
             "clamav_log": "/var/log/clamav/clamav.log",
+            "amavis_config": "/etc/amavis/mailpanel",
+            "amavis_home": "/var/lib/amavis",
+            "amavis_run": "/run/amavis",
+            "spamassassin_config": "/etc/spamassassin",
+            "bayes_auto_learn": "1",
         }
     )
 
@@ -106,7 +122,36 @@ def _common() -> dict:
     }
 
 
-def _database(*, postfix: str | bool, dovecot: str | bool) -> dict:
+def _passwords() -> dict[str, str]:
+    return {
+        "postfix": settings.MAILPANEL_POSTFIX_DATABASE_PASSWORD,
+        "dovecot": settings.MAILPANEL_DOVECOT_DATABASE_PASSWORD,
+        "amavis": settings.MAILPANEL_AMAVIS_DATABASE_PASSWORD,
+    }
+
+
+def _filter(ports: Mapping[str, int]) -> dict[str, str]:
+    """Where Postfix asks Amavis, before the queue or after it, and what Amavis then does with what it does not like: a
+    refusal after the queue would become a bounce to whomever the sender named."""
+
+    def asking(mode: str, port: int) -> str:
+        before = mode == "before-queue"
+        return (
+            f"smtpd_proxy_filter=127.0.0.1:{port}" if before else f"content_filter=amavis:[127.0.0.1]:{port}"
+        )
+
+    incoming, processes = settings.MAILPANEL_FILTER_INCOMING, settings.MAILPANEL_FILTER_PROCESSES
+    return {
+        **{f"{name}_port": str(ports[name]) for name in FILTER_PORTS},
+        "incoming_filter": asking(incoming, ports["amavis"]),
+        "submitted_filter": asking(settings.MAILPANEL_FILTER_SUBMITTED, ports["amavis_submitted"]),
+        "incoming_destiny": "D_REJECT" if incoming == "before-queue" else "D_DISCARD",
+        "amavis_processes": str(processes),
+        "smtp_processes": str(20 * processes),
+    }
+
+
+def _database(*, postfix: str, dovecot: str, amavis: str) -> dict:
     database = settings.DATABASES["default"]
     if engine() == "sqlite":
         from mailpanel.sqlite.base import dovecot_file
@@ -120,6 +165,7 @@ def _database(*, postfix: str | bool, dovecot: str | bool) -> dict:
         "database_name": database["NAME"],
         "database_host": f"unix:{socket}" if socket else f"inet:{host}:{port}",
         "dovecot_database_host": socket or host,
+        "amavis_database_host": f"mysql_socket={socket}" if socket else f"host={host}:port={port}",
         "database_port": port,
         # as the database server sees the daemons
         "database_client": "localhost"
@@ -129,6 +175,7 @@ def _database(*, postfix: str | bool, dovecot: str | bool) -> dict:
         else settings.MAILPANEL_HOSTNAME,
         "postfix_password": postfix,
         "dovecot_password": dovecot,
+        "amavis_password": amavis,
     }
 
 

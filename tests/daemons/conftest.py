@@ -14,7 +14,7 @@ SECONDS = 0.8
 ASKS = {
     "smtp": "smtp", "submission": "submission", "smtps": "smtps", "sasl": "submission", "imap": "imap",
     "imaps": "imaps", "pop3": "pop3", "pop3s": "pop3s", "managesieve": "managesieve", "lmtp": "lmtp",
-    "quota-status": "quota-status", "clamav": "clamd", "doveadm": "doveadm",
+    "quota-status": "quota-status", "clamav": "clamd", "amavis": "amavis", "spamassassin": "amavis", "doveadm": "doveadm",
 }  # fmt: skip
 
 

@@ -1,5 +1,7 @@
 """Servers that behave, and servers that do not: each a function that gets a connection."""
 
+import base64
+import binascii
 import contextlib
 import re
 import socket
@@ -248,6 +250,30 @@ def clamd(answers: dict[bytes, bytes] | None = None):
     return behave
 
 
+def amavis(verdicts: dict[bytes, str] | None = None):
+    """Answers a message by the first word that is in it; without `verdicts` one that knows the test texts."""
+    known = {b"EICAR": "554 5.7.0 INFECTED", b"GTUBE": "554 5.7.0 spam", b"": "250 2.6.0 Ok"}
+
+    def behave(it):
+        it.say("220 fake ESMTP amavisd-new")
+        while command := it.hear():
+            it.say({b"DATA": "354 go on", b"QUIT": "221 bye"}.get(command, "250 ok"))
+            if command == b"DATA":
+                message = b""
+                while (line := it.hear()) not in (b".", b""):
+                    message += line if b" " in line else b64(line)
+                it.say(next(said for word, said in (verdicts or known).items() if word in message))
+
+    return behave
+
+
+def b64(line: bytes) -> bytes:
+    """The line itself and, where it is one of an attachment, what it stands for."""
+    with contextlib.suppress(binascii.Error):
+        return line + base64.b64decode(line, validate=True)
+    return line
+
+
 def doveadm(it):
     while (line := it.hear()) not in (b"", b"\n"):
         pass
@@ -269,5 +295,6 @@ GOOD = {
     "lmtp": answering("220 fake LMTP", LMTP),
     "quota-status": quota,
     "clamd": clamd(),
+    "amavis": amavis(),
     "doveadm": doveadm,
 }

@@ -16,7 +16,7 @@ def pytest_collection_modifyitems(config, items):
     reason = None
     if os.geteuid() != 0:
         reason = "the mail daemons are started by root alone"
-    elif not all(map(shutil.which, ("postfix", "dovecot", "clamd"))):
+    elif not all(map(shutil.which, ("postfix", "dovecot", "clamd", "amavisd"))):
         reason = "the mail daemons are not installed (make test does it)"
     for item in items:
         if reason and "private" in item.fixturenames:
@@ -28,7 +28,7 @@ def pytest_runtest_makereport(item, call):
     """With a failure comes what the daemons had to say."""
     report = yield
     if report.failed and "private" in getattr(item, "funcargs", {}):
-        for daemon in ("postfix", "dovecot"):
+        for daemon in ("postfix", "dovecot", "amavis"):
             last = item.funcargs["private"].log(daemon).splitlines()[-40:]
             report.sections.append((f"the end of {daemon}.log", "\n".join(last)))
     return report
@@ -49,6 +49,7 @@ def _private(django_db_blocker):
 @pytest.fixture
 def private(_private, django_db_blocker, settings):
     """The copy, with the ORM on its database. Tests share the tables, so each makes domains of its own."""
+    settings.MAILPANEL_PORTS = _private.port
     settings.MAILPANEL_DOVEADM_URL = f"http://127.0.0.1:{_private.port['doveadm']}"
     settings.MAILPANEL_DOVEADM_API_KEY = (_private.directory / "secrets" / "doveadm_key").read_text()
     with django_db_blocker.unblock(), _private.orm():

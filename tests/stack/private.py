@@ -24,7 +24,7 @@ from tests.environment import ON_MARIADB
 
 ROOT = Path(settings.BASE_DIR)
 NAMES = tuple(settings.MAILPANEL_PORTS)
-PASSWORDS = {"postfix": secrets.token_hex(), "dovecot": secrets.token_hex()}
+PASSWORDS = {daemon: secrets.token_hex() for daemon in ("postfix", "dovecot", "amavis")}
 
 
 def quick_hash(password: str) -> str:

@@ -24,7 +24,12 @@ VALUES = {
     "submission_host": "127.0.0.1:12525", "doveadm_key": "abcdef0123", "mail": "/tmp/x/mail", "mail_user": "mail",
     "mail_uid": "8", "log": "/tmp/x/log", "postfix_log": "/tmp/x/log/postfix.log", "dovecot_log": "/tmp/x/log/d.log",
     "dovecot_run": "/tmp/x/run", "dovecot_state": "/tmp/x/state", "clamav_run": "/tmp/x/clam", "clamav_log": "/tmp/x/c.log",
-    "clamav_database": "/tmp/x/clamdb",
+    "clamav_database": "/tmp/x/clamdb", "amavis_password": "am4vis", "amavis_database_host": "mysql_socket=/tmp/x/my.sock",
+    "amavis_config": "/tmp/x/etc/amavis", "amavis_home": "/tmp/x/am", "amavis_run": "/tmp/x/amrun", "amavis_log": "/tmp/x/am.log",
+    "amavis_processes": "2", "smtp_processes": "40", "amavis_port": "12024", "amavis_submitted_port": "12026",
+    "amavis_probe_port": "12027", "amavis_release_port": "12998", "reinject_port": "12028", "incoming_destiny": "D_REJECT",
+    "incoming_filter": "smtpd_proxy_filter=127.0.0.1:12024", "submitted_filter": "content_filter=amavis:[127.0.0.1]:12026",
+    "spamassassin_config": "/tmp/x/etc/sa", "bayes_auto_learn": "0",
 }  # fmt: skip
 
 
@@ -133,7 +138,8 @@ def test_credentials_are_for_their_daemon_alone(tmp_path, values, engine, umask)
         out = rendered(tmp_path, values, engine)
     finally:
         os.umask(before)
-    secrets = [VALUES["postfix_password"], VALUES["dovecot_password"], VALUES["doveadm_key"]]
+    secrets = [VALUES[f"{daemon}_password"] for daemon in ("postfix", "dovecot", "amavis")]
+    secrets.append(VALUES["doveadm_key"])
     holding = {
         path.relative_to(out)
         for path in out.rglob("*")
@@ -332,7 +338,10 @@ def test_render_by_command(tmp_path):
     assert not (tmp_path / "maria").exists()
 
     url = "mysql://panel:geheim@db.example.org:3307/mail"
-    more = {"MAILPANEL_POSTFIX_DATABASE_PASSWORD": "abc", "MAILPANEL_DOVECOT_DATABASE_PASSWORD": "def"}
+    more = {
+        f"MAILPANEL_{daemon}_DATABASE_PASSWORD": password
+        for daemon, password in (("POSTFIX", "abc"), ("DOVECOT", "def"), ("AMAVIS", "ghi"))
+    }
     done = run(
         str(tmp_path / "maria"),
         "--system",

@@ -18,7 +18,7 @@ class Command(BaseCommand):
     def add_arguments(self, parser):
         actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
         actions.add_parser("run", help="what `make run` does: everything, until Ctrl-C")
-        actions.add_parser("up", help="start Postfix, Dovecot and clamd")
+        actions.add_parser("up", help="start Postfix, Dovecot, Amavis and clamd")
         actions.add_parser("down", help="end them")
         info = actions.add_parser("info", help="what runs, and where")
         info.add_argument("--json", action="store_true", help="for programs")
