@@ -40,6 +40,7 @@ def up(place: Place) -> list[str]:
         if not wanted:
             return []
         for daemon in wanted:
+            daemon.end()  # a killed one's children, which have its ports while they have clients
             refuse_taken(daemon.ports, ports)
         configure(place)
         _make_tables()
