@@ -1,9 +1,12 @@
 """Mail to other servers: found by their names in the DNS, tried again, encrypted where they can, and returned in words."""
 
+import dkim as verifier
 import pytest
 
+from accounts import audit
 from accounts.models import Mailbox
-from domains.models import Domain
+from domains import dkim, records
+from domains.models import DkimKey, Domain
 from tests.stack.mail import eventually
 from tests.stack.next_hop import NextHop
 from tests.stack.private import quick_hash
@@ -11,6 +14,7 @@ from tests.stack.world import OTHER
 
 PASSWORD = "seven quiet herons"
 ANNA, BEN = "anna@sends.test", "ben@sends.test"
+BY = audit.By("root1@sends.test")
 
 
 @pytest.fixture(scope="module")
@@ -77,6 +81,23 @@ def test_to_the_server_that_the_domain_names(send, outside):
     text = outside.other.message(send("anna@other.example"))
     assert text.startswith(f"Return-Path: <{ANNA}>\n")
     assert "using TLSv1.3" in text  # as the other server saw it
+
+
+def test_filtered_and_signed_on_its_way(send, outside, private):
+    """From the sign-in through the filter to another server, whose check of the signature would pass."""
+    domain = Domain.objects.get(name="sends.test")
+    dkim.let_sign(dkim.make(domain, "first", by=BY), by=BY)
+    text = outside.other.message(send("anna@other.example"))
+    assert "\nX-Virus-Scanned: " in text
+    record = records.of_key(DkimKey.objects.get(domain=domain)).value.encode()
+    asked = []
+
+    def answer(name, timeout=5):
+        asked.append(name)
+        return record
+
+    assert verifier.verify(text.replace("\n", "\r\n").encode(), dnsfunc=answer)
+    assert asked == [b"first._domainkey.sends.test."]
 
 
 def test_the_best_server_first_then_the_next_one(send, outside, servers, mail):
