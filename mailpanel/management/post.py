@@ -10,8 +10,8 @@ from django.db import transaction
 from accounts.models import Mailbox
 from domains.models import Alias, Domain
 from mailpanel.daemons import maillog
-from mailpanel.management import letters
-from mailpanel.management.letters import came, gone, went
+from mailpanel.management import log_lines
+from mailpanel.management.log_lines import came, gone, went
 from mailpanel.server.ledger import Ledger
 from mailpanel.server.models import Traffic
 
@@ -91,33 +91,33 @@ def _kind(number: int, at: datetime, end: datetime, boxes: list[str], chance: ra
     luck = chance.random()
     if luck < 0.44:
         wanted = to if luck < 0.38 or to == other else f"{to} {other}"
-        lines = letters.passed_before_queue(key, am_id, outside, wanted)
+        lines = log_lines.passed_before_queue(key, am_id, outside, wanted)
         return [*lines, _folder(key, to)] if chance.random() < 0.15 else lines
     if luck < 0.58:
-        return letters.passed_after_queue(key, second, am_id, other, to) if to != other else []
+        return log_lines.passed_after_queue(key, second, am_id, other, to) if to != other else []
     if luck < 0.72:
         return _outward(key, second, am_id, other, outside, chance.random(), end - at < timedelta(hours=8))
     if luck < 0.80:
-        return letters.refused(chance.choice(JUNK), to, BLOCKED, client="unknown[203.0.113.77]")
+        return log_lines.refused(chance.choice(JUNK), to, BLOCKED, client="unknown[203.0.113.77]")
     if luck < 0.87:
-        return letters.refused(
+        return log_lines.refused(
             outside, f"{chance.choice(('info2', 'sekretariat', 'mueler', 'verkauf'))}@{to.partition('@')[2]}"
         )
     if luck < 0.89:
-        return letters.refused(
+        return log_lines.refused(
             chance.choice(JUNK),
             outside,
             "554 5.7.1 <{to}>: Relay access denied",
             client="unknown[203.0.113.9]",
         )
     if luck < 0.91:
-        return letters.refused(outside, to, FULL)
+        return log_lines.refused(outside, to, FULL)
     if luck < 0.975:
-        return letters.spam(am_id, chance.choice(JUNK), to)
+        return log_lines.spam(am_id, chance.choice(JUNK), to)
     if luck < 0.985:
-        return letters.virus(am_id, chance.choice(JUNK), to)
+        return log_lines.virus(am_id, chance.choice(JUNK), to)
     if luck < 0.99:
-        return letters.not_owned(to, other) if to != other else []
+        return log_lines.not_owned(to, other) if to != other else []
     alias = (
         Alias.objects.filter(destination=to)
         .exclude(source__startswith="@")
@@ -135,7 +135,7 @@ def _outward(key: str, second: str, am_id: str, sender: str, to: str, luck: floa
     """To another server: at once, at the second try, or never."""
     domain = to.partition("@")[2]
     relay = f"mx.{domain}[198.51.100.25]:25"
-    *through, _delivered, last = letters.passed_after_queue(key, second, am_id, sender, to)
+    *through, _delivered, last = log_lines.passed_after_queue(key, second, am_id, sender, to)
     waits = went(second, to, SILENT.format(domain=domain), "deferred", "none", dsn="4.4.1")
     sent = went(second, to, "250 2.0.0 Ok: queued as 5F0A11C3E2", relay=relay)
     if luck < 0.08:

@@ -20,7 +20,7 @@ from mailpanel.daemons import Trouble, pdp
 from mailpanel.daemons.probing import Watch
 from mailpanel.deadlocks import retried_on_deadlock
 from mailpanel.paging import Page, page
-from mailpanel.server import letter, policies, recipients, retention
+from mailpanel.server import filter_policy, letter, recipients, retention
 from mailpanel.server.models import Maddr, Msg, MsgRcpt, Quarantine
 from mailpanel.server.models.filter import ALLOWED
 from mailpanel.server.models.quarantine import DELETED, KINDS, RELEASED, VIRUS
@@ -333,7 +333,7 @@ def allow_senders(chosen: list[Held], actor: Mailbox, *, by: audit.By) -> tuple[
     allowed, refused = set(), []
     for scope, sender in sorted({(one.owner.email, one.sender) for one in chosen if may_allow(actor, one)}):
         try:
-            policies.add_senders(scope, [policies.parse_sender(sender)], ALLOWED, by=by)
+            filter_policy.add_senders(scope, [filter_policy.parse_sender(sender)], ALLOWED, by=by)
         except ValidationError as error:
             refused.append(f"{sender}: {' '.join(error.messages)}")
         else:

@@ -19,7 +19,7 @@ from mailpanel.daemons import DaemonError
 from mailpanel.server.models import Message
 from tests.held import hold
 from tests.people import CAST, PASSWORD, find
-from tests.server.letters import delivered, took
+from tests.server.log_lines import delivered, took
 
 ROLES = ["anonymous", "user1", "help_a", "dadm_a", "root1"]
 IN = "user2@a.example"

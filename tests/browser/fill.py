@@ -27,7 +27,7 @@ from domains.lifecycle import Destination, open_domain, save_alias  # noqa: E402
 from domains.models import Alias, DkimKey, Domain  # noqa: E402
 from mailpanel.daemons import DaemonError, maillog  # noqa: E402
 from mailpanel.daemons.text import Text  # noqa: E402
-from mailpanel.management import letters  # noqa: E402
+from mailpanel.management import log_lines  # noqa: E402
 from mailpanel.management.junk import make_junk, make_policies  # noqa: E402
 from mailpanel.management.past import make_past  # noqa: E402
 from mailpanel.management.post import make_mail  # noqa: E402
@@ -52,7 +52,7 @@ from mailpanel.sqlite.base import dovecot_file  # noqa: E402
 from tests import people  # noqa: E402
 from tests.authenticator import give  # noqa: E402
 from tests.held import hold  # noqa: E402
-from tests.server.letters import took  # noqa: E402
+from tests.server.log_lines import took  # noqa: E402
 
 GB = 2**30
 LOCAL = "a-name-of-sixty-four-letters-".ljust(64, "z")
@@ -509,26 +509,28 @@ def _mail():
         f"x@{LONG}",
     ]
     ago = {"ago": timedelta(minutes=50)}
-    took(letters.delivered(f"{key}1", "programme@stadttheater.example", *many), **ago)
+    took(log_lines.delivered(f"{key}1", "programme@stadttheater.example", *many), **ago)
     took(
-        letters.waits(
+        log_lines.waits(
             f"{key}2", "user1@a.example", "lena.orlova@orchester-nord.example", login="user1@a.example"
         ),
         **ago,
     )
     for number in range(1, 6):
         took(
-            letters.waits(f"{key}2", "", "lena.orlova@orchester-nord.example")[-1:], after=300 * number, **ago
+            log_lines.waits(f"{key}2", "", "lena.orlova@orchester-nord.example")[-1:],
+            after=300 * number,
+            **ago,
         )
     took(
-        letters.refused(
+        log_lines.refused(
             wall, "user1@a.example", f"554 5.7.1 Service unavailable; {wall} blocked using zen.spamhaus.org"
         ),
         **ago,
     )
-    took(letters.spam("00001-01", "win@prize-today.example", "user1@a.example"), **ago)
+    took(log_lines.spam("00001-01", "win@prize-today.example", "user1@a.example"), **ago)
     took(
-        letters.passed_after_queue(
+        log_lines.passed_after_queue(
             f"{key}3", f"{key}4", "00001-02", "user1@a.example", "user2@a.example", "everybody@a.example"
         ),
         **ago,

@@ -13,7 +13,7 @@ from mailpanel.server import ledger
 from mailpanel.server.models import Key, Line, Message, Recipient, Sight, Traffic
 from mailpanel.server.models.trace import State
 from tests.people import find
-from tests.server.letters import (
+from tests.server.log_lines import (
     came,
     delivered,
     gone,

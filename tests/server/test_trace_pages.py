@@ -13,7 +13,7 @@ from mailpanel import paging
 from mailpanel.server import trace
 from mailpanel.server.models import Message, Position, Traffic
 from tests.people import find
-from tests.server.letters import (
+from tests.server.log_lines import (
     NOW,
     came,
     delivered,

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from django.db import transaction
 
 from mailpanel.daemons import maillog
-from mailpanel.management.letters import (
+from mailpanel.management.log_lines import (
     came,
     delivered,
     gone,
