@@ -172,7 +172,16 @@ class Range(NamedTuple):
 
 def find(actor: Mailbox, slips: Iterable[str]) -> list[Held]:
     """Those of these that wait, and that the actor may see."""
-    rows = list(MsgRcpt.objects.filter(slip__in=list(slips)[:500], kind__isnull=False))
+    return _seen(actor, MsgRcpt.objects.filter(slip__in=list(slips)[:500]))
+
+
+def of_message(actor: Mailbox, mail_id: str) -> list[Held]:
+    """What waits of one message, for the recipients that the actor may see."""
+    return _seen(actor, MsgRcpt.objects.filter(partition_tag=0, mail_id=mail_id)) if mail_id else []
+
+
+def _seen(actor: Mailbox, asked: QuerySet[MsgRcpt]) -> list[Held]:
+    rows = list(asked.filter(kind__isnull=False))
     domains = access.quarantine_domains(actor)
     own = recipients.own([actor])[actor.pk] if rows else {}
     seen = [

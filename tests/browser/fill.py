@@ -25,8 +25,8 @@ from accounts.models import Audit, Mailbox, RecoveryCode, Role, Sender  # noqa: 
 from domains import addresses  # noqa: E402
 from domains.lifecycle import Destination, open_domain, save_alias  # noqa: E402
 from domains.models import Alias, DkimKey, Domain  # noqa: E402
-from mailpanel.daemons import DaemonError, maillog  # noqa: E402
-from mailpanel.daemons.text import Text  # noqa: E402
+from mailpanel.daemons import DaemonError  # noqa: E402
+from mailpanel.daemons.text import Text, plain  # noqa: E402
 from mailpanel.management import log_lines  # noqa: E402
 from mailpanel.management.junk import make_junk, make_policies  # noqa: E402
 from mailpanel.management.past import make_past  # noqa: E402
@@ -253,13 +253,13 @@ def _besieged_mail():
         for scope in ("", f"h{number}.example"):
             for address in ("", text, text[::-1], f"person@h{number}.example"):
                 Sight.objects.create(message=row, scope=scope, address=address, state=State.WAITING, at=at)
-        plain = maillog.plain(text)
+        words = plain(text)
         for line in (
-            f"postfix/smtpd[1]: 4AAAAAA: client={plain.split(' ')[0]}[192.0.2.1], sasl_username=x",
-            f"postfix/smtpd[1]: 4AAAAAA: reject: RCPT from a[b]: 550 {plain}; from=<a@b> to=<person@h{number}.example> proto=ESMTP",
-            f"postfix/smtp[1]: 4AAAAAA: to=<person@h{number}.example>, relay={plain.replace(' ', '')[:80]}, delay=1, delays=1/0/0/0,"
-            f" dsn=4.0.0, status=deferred ({plain})",
-            f"dovecot: lmtp(person@h{number}.example)<1><x>: sieve: msgid=x: stored mail into mailbox '{plain}'",
+            f"postfix/smtpd[1]: 4AAAAAA: client={words.split(' ')[0]}[192.0.2.1], sasl_username=x",
+            f"postfix/smtpd[1]: 4AAAAAA: reject: RCPT from a[b]: 550 {words}; from=<a@b> to=<person@h{number}.example> proto=ESMTP",
+            f"postfix/smtp[1]: 4AAAAAA: to=<person@h{number}.example>, relay={words.replace(' ', '')[:80]}, delay=1, delays=1/0/0/0,"
+            f" dsn=4.0.0, status=deferred ({words})",
+            f"dovecot: lmtp(person@h{number}.example)<1><x>: sieve: msgid=x: stored mail into mailbox '{words}'",
         ):
             Line.objects.create(message=row, at=now, text=f"{now.isoformat()} mail {line}")
         Position.objects.create(host=text[:64], path=text, error="missing")

@@ -10,7 +10,7 @@ from django.utils.translation import gettext_lazy
 from accounts import access
 from domains import addresses
 from domains.models import one_line
-from mailpanel.forms import EditForm, PanelForm, Text
+from mailpanel.forms import AS_IS, EditForm, PanelForm, Text
 from mailpanel.server import filter_policy, quarantine
 from mailpanel.server.models import FilterPolicy
 from mailpanel.server.models.filter import ALLOWED, BANNED, BLOCKED, DEFAULTS, NEVER, SERVER, SUBJECT
@@ -192,7 +192,7 @@ class SendersForm(PanelForm):
     senders = forms.CharField(
         label=gettext_lazy("Senders"),
         max_length=20_000,
-        widget=forms.Textarea(attrs={"rows": 3, "autocapitalize": "none", "spellcheck": "false"}),
+        widget=forms.Textarea(attrs={"rows": 3} | AS_IS),
         help_text=gettext_lazy(
             "Addresses, or whole domains such as @example.org; each on a line of its own."
         ),
@@ -220,14 +220,11 @@ class SendersForm(PanelForm):
         return found
 
 
-_AS_IS = {"autocapitalize": "none", "spellcheck": "false"}
-
-
 class QuarantineForm(PanelForm):
     """What to find in the quarantine. A filter that means nothing says so at its field, and finds nothing."""
 
-    to = Text(label=gettext_lazy("For"), required=False, max_length=400, attrs=_AS_IS)
-    sender = Text(label=gettext_lazy("From"), required=False, max_length=400, attrs=_AS_IS)
+    to = Text(label=gettext_lazy("For"), required=False, max_length=400, attrs=AS_IS)
+    sender = Text(label=gettext_lazy("From"), required=False, max_length=400, attrs=AS_IS)
     kind = forms.ChoiceField(
         label=gettext_lazy("Held back as"),
         required=False,
