@@ -111,6 +111,17 @@ def test_settings_stand_in_the_readme():
     assert table == read
 
 
+def test_every_file_of_deploy_stands_in_its_readme():
+    """In the first column of the table, as a pattern below deploy/; and every pattern is of a file that is there."""
+    deploy = ROOT / "deploy"
+    rows = re.findall(r"^\| (`[^|]+) \|", (deploy / "README.md").read_text(), re.MULTILINE)
+    named = [name.replace("<engine>", "*") for row in rows for name in re.findall(r"`([^`]+/[^`]+)`", row)]
+    found = {path for name in named for path in deploy.glob(name)}
+    there = {path for path in deploy.rglob("*") if path.is_file() and "__pycache__" not in path.parts}
+    assert sorted(there - found) == [deploy / "README.md"]
+    assert [name for name in named if not any(deploy.glob(name))] == []
+
+
 @pytest.mark.parametrize("path", sorted((ROOT / "templates").rglob("*.html")), ids=lambda path: path.name)
 def test_templates_hold_nothing_inline(path):
     text = re.sub(r"{%.*?%}", "", path.read_text())

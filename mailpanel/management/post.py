@@ -1,4 +1,5 @@
-"""A month of mail for the demo data: lines of the log, which are read as real ones are, and two more months of figures."""
+"""A month of mail for the demo data: lines of the log, which are read as real ones are, two more months of figures, and
+who has sent how much today."""
 
 import random
 import re
@@ -12,8 +13,9 @@ from domains.models import Alias, Domain
 from mailpanel.daemons import maillog
 from mailpanel.management import log_lines
 from mailpanel.management.log_lines import came, gone, went
+from mailpanel.server import sending
 from mailpanel.server.ledger import Ledger
-from mailpanel.server.models import Traffic
+from mailpanel.server.models import Sending, SendLimit, Traffic
 
 DAYS, COUNTED = 29, 90
 MESSAGES = 1200
@@ -57,6 +59,29 @@ def make_mail(end: datetime) -> None:
             book.take([found for raw in batch if (found := maillog.parse(raw, end))])
             book.write()
     _figures(end, chance)
+
+
+def make_sending(end: datetime, boxes: list[str]) -> None:
+    """Of these most have sent little; one sends a newsletter and may, one is near its limit, and one was stopped there."""
+    chance, hour = random.Random("sending"), sending.hour_of(end)  # noqa: S311
+    usual = sending.default()
+    if not usual.per_hour or not usual.per_day:
+        return
+    stopped, near, newsletter, *others = boxes
+    SendLimit.objects.update_or_create(
+        scope=newsletter, defaults={"per_hour": None, "per_day": 20 * usual.per_day}
+    )
+    rows = [
+        Sending(mailbox=stopped, hour=hour, recipients=usual.per_hour, refused=11 * usual.per_hour),
+        Sending(mailbox=near, hour=hour - 3, recipients=usual.per_day * 88 // 100),
+        Sending(mailbox=newsletter, hour=hour - 1, recipients=4 * usual.per_day),
+    ]
+    rows += [
+        Sending(mailbox=box, hour=hour - chance.randrange(8), recipients=chance.randrange(1, 30))
+        for box in others
+    ]
+    Sending.objects.bulk_create(rows, ignore_conflicts=True)
+    sending.refresh(end)
 
 
 def _moment(end: datetime, chance: random.Random, days: int) -> datetime:
