@@ -19,7 +19,7 @@ from accounts.access.directory import (
     source_of_alias,
     told,
     why_not,
-)  # fmt: skip
+)
 from accounts.access.mail import (
     may_filter,
     may_read,
@@ -29,7 +29,7 @@ from accounts.access.mail import (
     senders,
     traced,
     traffic,
-)  # fmt: skip
+)
 from accounts.access.rank import OutOfReach, Rights, To, admin, for_templates, rights, sees, server, staff
 from accounts.access.records import log, own_log
 from accounts.access.roles import give, holder, may_take, reach, roles_of, take

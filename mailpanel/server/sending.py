@@ -23,7 +23,6 @@ from mailpanel.server.models import Sending, SendLimit, SendShare
 
 DAY = 24  # hours
 KEPT = 7 * DAY
-NEAR = 80  # per cent, where the bar turns amber
 WRITTEN_AT_ONCE = 500
 
 

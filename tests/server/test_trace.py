@@ -22,7 +22,7 @@ from mailpanel.management.log_lines import (
     virus,
     waits,
     went,
-)  # fmt: skip
+)
 from mailpanel.server import ledger
 from mailpanel.server.models import Key, Line, Message, Recipient, Sight, Traffic
 from mailpanel.server.models.trace import State

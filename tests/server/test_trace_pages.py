@@ -20,7 +20,7 @@ from mailpanel.management.log_lines import (
     spam,
     waits,
     went,
-)  # fmt: skip
+)
 from mailpanel.server import trace
 from mailpanel.server.models import Message, MsgRcpt, Position, Traffic
 from tests.held import hold
