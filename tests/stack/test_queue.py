@@ -21,6 +21,8 @@ from mailpanel.daemons.probing import Watch
 from tests import people
 from tests.stack.mail import eventually
 
+pytestmark = pytest.mark.once
+
 HELPER = Path(panel.BASE_DIR) / "deploy" / "queue" / "mailpanel_queue.py"
 HOSTILE = "<img src=x onerror=alert(1)>"
 SECONDS = 20
