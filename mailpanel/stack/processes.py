@@ -41,7 +41,7 @@ def main(mark: str, command: str) -> int | None:
     for pid, parent in ours.items():
         with contextlib.suppress(OSError):
             name = Path(f"/proc/{pid}/comm").read_text().strip()
-            if parent not in ours and (command == name or not command and os.getsid(pid) == pid):
+            if parent not in ours and (command == name or (not command and os.getsid(pid) == pid)):
                 return pid
     return None
 
