@@ -18,7 +18,10 @@ def pytest_collection_modifyitems(config, items):
         return
     touching = {"db", "transactional_db", "world", "live", "client", "private"}
     kept = [
-        item for item in items if touching & set(item.fixturenames) or item.get_closest_marker("django_db")
+        item
+        for item in items
+        if (touching & set(item.fixturenames) or item.get_closest_marker("django_db"))
+        and not item.get_closest_marker("once")
     ]
     config.hook.pytest_deselected(items=[item for item in items if item not in kept])
     items[:] = kept

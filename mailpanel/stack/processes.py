@@ -34,13 +34,14 @@ def found(mark: str) -> dict[int, int]:
 def main(mark: str, command: str) -> int | None:
     """The daemon itself, the one that no other one of ours started; None if at most orphans of it run.
 
-    `command` is what the kernel calls it; empty means whatever its name is.
+    `command` is what the kernel calls it. Empty, its children go by the same name, and it is known by the session that
+    it leads.
     """
     ours = found(mark)
     for pid, parent in ours.items():
         with contextlib.suppress(OSError):
             name = Path(f"/proc/{pid}/comm").read_text().strip()
-            if parent not in ours and command in ("", name):
+            if parent not in ours and (command == name or (not command and os.getsid(pid) == pid)):
                 return pid
     return None
 

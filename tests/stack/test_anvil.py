@@ -12,6 +12,8 @@ from domains.models import Domain
 from tests.stack.mail import eventually
 from tests.stack.private import quick_hash
 
+pytestmark = pytest.mark.once
+
 FRIEND = "127.0.0.2"  # of mynetworks
 USER, PASSWORD = "anvil@anvil.example", "seven quiet herons"
 clients = (f"127.44.{a}.{b}" for a in itertools.count(1) for b in range(1, 255))

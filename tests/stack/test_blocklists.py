@@ -8,6 +8,8 @@ from accounts.models import Mailbox
 from domains.models import Domain
 from tests.stack.private import quick_hash
 
+pytestmark = pytest.mark.once
+
 PASSWORD = "seven quiet herons"
 ANNA = "anna@door.test"
 LISTED, TEXT = "127.0.88.9", "Junk was seen from here; see https://list.example/127.0.88.9"

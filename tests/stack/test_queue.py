@@ -20,6 +20,8 @@ from tests import people
 from tests.stack.mail import eventually
 from tests.stack.next_hop import Conversation, Listening
 
+pytestmark = pytest.mark.once
+
 HELPER = Path(panel.BASE_DIR) / "deploy" / "queue" / "mailpanel_queue.py"
 HOSTILE = "<img src=x onerror=alert(1)>"
 SECONDS = 20
