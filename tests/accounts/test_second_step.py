@@ -131,6 +131,8 @@ def test_no_page_before_the_code(codes, client):
             args = [deleted("alias")] if on == "alias" else []
             if not args:
                 continue
+        if route == "server:message":  # the matrix names its recipient
+            args = [1]
         url = reverse(route, args=args)
         for answer in (client.get(url), client.post(url, {})):
             assert (answer.status_code, answer["Location"]) == (302, STEP), url

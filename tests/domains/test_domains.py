@@ -147,12 +147,12 @@ def fill(number):
 @pytest.mark.parametrize(
     ("route", "args", "statements"),
     [
-        ("home", [], 14),
+        ("home", [], 16),
         ("domains:domains", [], 5),
         ("domains:domain", ["hosted.example"], 9),
         ("accounts:mailboxes", [], 7),
         ("domains:aliases", [], 10),
-        ("accounts:mailbox", ["user1@a.example"], 18),
+        ("accounts:mailbox", ["user1@a.example"], 20),
     ],
 )
 def test_statements_of_a_page(world, as_, django_assert_num_queries, number, route, args, statements):

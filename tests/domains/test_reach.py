@@ -82,7 +82,7 @@ def test_statements_of_the_card(world, as_, django_assert_num_queries, number):
     )
     client, url = as_("root1"), reverse("accounts:mailbox", args=[USER1])
     client.get(url)
-    with django_assert_num_queries(18):
+    with django_assert_num_queries(20):
         answer = client.get(url)
     assert len(answer.context["leading"].shown) <= 20
     assert answer.context["leading"].count == number + 2
