@@ -15,7 +15,7 @@ from domains import addresses, dkim
 from domains.lifecycle import Destination
 from domains.models import DkimKey, Domain
 from domains.records import Record
-from mailpanel.forms import Difference, EditForm, PanelForm, ReasonForm, Switch, Text
+from mailpanel.forms import AS_IS, Difference, EditForm, PanelForm, ReasonForm, Switch, Text
 
 
 class DomainForm(EditForm, forms.ModelForm):
@@ -97,7 +97,7 @@ class NewDomainForm(DomainForm):
         max_length=300,
         strip=False,
         help_text=gettext_lazy("The part after the @, such as example.org."),
-        attrs={"autocapitalize": "none", "spellcheck": "false", "placeholder": "example.org"},
+        attrs=AS_IS | {"placeholder": "example.org"},
     )
 
     class Meta(DomainForm.Meta):
@@ -307,7 +307,7 @@ class NewAliasForm(AliasForm):
         max_length=300,
         strip=False,
         required=False,
-        attrs={"autocapitalize": "none", "spellcheck": "false"},
+        attrs=AS_IS,
     )
     catch_all = forms.BooleanField(
         label=gettext_lazy("Catch-all: takes what no mailbox and no alias takes"), required=False
@@ -349,7 +349,7 @@ class NewAliasForm(AliasForm):
 class KeyForm(PanelForm):
     selector = Text(
         label=gettext_lazy("Selector"),
-        attrs={"autocapitalize": "none", "spellcheck": "false"},
+        attrs=AS_IS,
         help_text=gettext_lazy(
             "The name of the key in DNS, such as the month. Each key of a domain has its own."
         ),

@@ -2,7 +2,7 @@
 
 import re
 from dataclasses import dataclass
-from datetime import date, datetime, time
+from datetime import date, datetime, time, timedelta
 
 from django import forms
 from django.core import signing
@@ -16,6 +16,9 @@ from django.utils.translation import gettext_lazy
 from accounts import audit
 from accounts.models import Audit
 from domains import addresses, quota
+
+# For addresses and names, which no keyboard is to correct.
+AS_IS = {"autocapitalize": "none", "spellcheck": "false"}
 
 
 class PanelForm(forms.Form):
@@ -196,7 +199,7 @@ class TypedNameForm(ReasonForm):
 
     name = Text(
         label=gettext_lazy("Type the name to confirm"),
-        attrs={"autocapitalize": "none", "spellcheck": "false"},
+        attrs=AS_IS,
     )
     field_order = ["name", "reason"]
 
@@ -239,3 +242,26 @@ class Day(forms.DateField):
 
 def midnight(day: date) -> datetime:
     return timezone.make_aware(datetime.combine(day, time.min))
+
+
+class PeriodForm(PanelForm):
+    """Filters of a list, the last of which are its first and its last day."""
+
+    since = Day(label=gettext_lazy("From"), required=False)
+    until = Day(label=gettext_lazy("To"), required=False)
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.order_fields([name for name in self.fields if name not in ("since", "until")])
+
+    def clean(self):
+        data = super().clean()
+        if data.get("since") and data.get("until") and data["until"] < data["since"]:
+            self.add_error("until", _("This is before the first day."))
+        return data
+
+    @property
+    def period(self) -> tuple[datetime | None, datetime | None]:
+        """From when, and until before when."""
+        since, until = self.cleaned_data.get("since"), self.cleaned_data.get("until")
+        return since and midnight(since), until and midnight(until + timedelta(days=1))

@@ -4,163 +4,46 @@ A name ending in ``_FILE`` may stand for any secret: its content is read instead
 sense stops the start with a sentence that names the variable. The README has the same table for people.
 """
 
-import ipaddress
-import os
 import re
-import secrets
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import dj_database_url
 from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
-from environs import Env, EnvError, validate
+from environs import EnvError, validate
 
 from mailpanel.daemons import targets
+from mailpanel.environment import (
+    addresses,
+    blocklists,
+    env,
+    kept,
+    kept_secret_key,
+    limit,
+    mail_host,
+    networks,
+    ports,
+    secret,
+    webhook,
+)
 
 BASE_DIR = Path(__file__).resolve().parent.parent
-env = Env()
-
-
-def _secret(name: str, default: str = "") -> str:
-    """The variable, or the content of the file that NAME_FILE names: so a secret need not be in the environment."""
-    path = env.str(f"{name}_FILE", "")
-    if not path:
-        return env.str(name, default)
-    try:
-        return Path(path).read_text().strip()
-    except OSError as error:
-        raise ImproperlyConfigured(f"{name}_FILE: {error}") from error
-
-
-def _kept(path: Path) -> str:
-    """The content of a file that the private copy of the daemons keeps for the panel; empty where there is none."""
-    try:
-        return path.read_text().strip()
-    except OSError:
-        return ""
-
-
-# Where the panel and the private daemons of `make run` listen, all on loopback.
-_PORTS = {
-    "panel": 8000,
-    "smtp": 2525,
-    "submission": 2587,
-    "smtps": 2465,
-    "imap": 2143,
-    "imaps": 2993,
-    "pop3": 2110,
-    "pop3s": 2995,
-    "managesieve": 24190,
-    "doveadm": 28080,
-    "amavis": 21024,
-    "amavis_submitted": 21026,
-    "amavis_probe": 21027,
-    "amavis_release": 21998,
-    "reinject": 21025,
-    "srs": 2528,
-    "srs_forward": 21001,
-    "srs_reverse": 21002,
-}
-
-
-def _ports(changes: dict) -> dict:
-    """The table above with the changes in it. Raises ValueError for other names, impossible or double numbers."""
-    if unknown := sorted(changes.keys() - _PORTS.keys()):
-        raise ValueError(f"MAILPANEL_PORTS names “{unknown[0]}”; there are {', '.join(_PORTS)}")
-    ports = _PORTS | changes
-    for name, port in ports.items():
-        if not 1 <= port <= 65535 or list(ports.values()).count(port) > 1:
-            raise ValueError(f"MAILPANEL_PORTS: {name}={port} is out of range or used twice")
-    return ports
-
-
-def _networks(text: str) -> list:
-    return [ipaddress.ip_network(part.strip()) for part in text.split(",") if part.strip()]
-
-
-def _blocklists(listed: str) -> list[str]:
-    """As Postfix' reject_rbl_client takes them. Without a code, all count that stand for an entry (RFC 5782), and never
-    127.255.255.x, by which a list says that it does not answer whoever asks."""
-    lists = [each.strip() for each in listed.split(",") if each.strip()]
-    for each in lists:
-        if not re.fullmatch(r"[a-z0-9-]+(\.[a-z0-9-]+)+(=127\.[0-9.\[\]]+)?", each):
-            raise ValueError(
-                f"MAILPANEL_DNSBL: “{each}” has not the form zen.example.org or zen.example.org=127.0.0.[2..11]"
-            )
-    return [each if "=" in each else f"{each}=127.0.0.[2..255]" for each in lists]
-
-
-def _addresses(listed: list[str]) -> list[str]:
-    addresses = [address.strip() for address in listed if address.strip()]
-    if wrong := [
-        address for address in addresses if not re.fullmatch(r"[!-?A-~]{1,64}@[A-Za-z0-9.-]{1,253}", address)
-    ]:
-        raise ValueError(f"MAILPANEL_ALERT_TO: “{wrong[0]}” is no address of the form somebody@example.org")
-    return addresses
-
-
-def _limit(text: str) -> int | None:
-    """None is unlimited."""
-    if text and not re.fullmatch(r"[0-9]{1,9}", text):
-        raise ValueError(
-            f"MAILPANEL_SEND_PER_HOUR and MAILPANEL_SEND_PER_DAY are numbers, and “{text}” is none"
-        )
-    return int(text or 0) or None
-
-
-def _mail_host(url: str) -> str:
-    parts = urlsplit(url)
-    if url and (
-        parts.scheme not in ("smtp", "smtps")
-        or not parts.hostname
-        or parts.path
-        or parts.password
-        or not parts.port
-    ):
-        raise ValueError(
-            f"MAILPANEL_ALERT_SMTP is “{url}”; it has the form smtp://user@host:587 or smtps://user@host:465, "
-            "and the password stands in MAILPANEL_ALERT_SMTP_PASSWORD"
-        )
-    return url
-
-
-def _webhook(url: str) -> str:
-    """Of the address nothing is told, since whoever knows it can write there."""
-    parts = urlsplit(url)
-    if url and (
-        not re.fullmatch(r"[!-~]+", url) or parts.scheme not in ("http", "https") or not parts.hostname
-    ):
-        raise ValueError("MAILPANEL_ALERT_WEBHOOK has the form https://host/path, in plain letters")
-    return url
-
-
-def _kept_secret_key(path: Path) -> str:
-    """The key kept beside the embedded database, made on first use with its final mode."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o640)
-    except FileExistsError:
-        return path.read_text().strip()
-    with os.fdopen(handle, "w") as file:
-        file.write(secrets.token_urlsafe(48) + "\n")
-    return path.read_text().strip()
-
 
 try:
     # Where everything that changes lives: database, mail, the private daemons.
     MAILPANEL_VAR = Path(env.str("MAILPANEL_VAR", str(BASE_DIR / "var"))).resolve()
     # Ports of the panel and the private daemons of `make run`: name=port pairs that differ from the defaults.
-    MAILPANEL_PORTS = _ports(env.dict("MAILPANEL_PORTS", {}, subcast_values=int))
+    MAILPANEL_PORTS = ports(env.dict("MAILPANEL_PORTS", {}, subcast_values=int))
     # The panel's own address as people type it; https here means secure cookies and HSTS.
     MAILPANEL_URL = env.str("MAILPANEL_URL", f"http://localhost:{MAILPANEL_PORTS['panel']}").rstrip("/")
     # sqlite:///PATH or mysql://USER:PASSWORD@HOST:PORT/NAME (?unix_socket=PATH)
-    MAILPANEL_DATABASE_URL = _secret(
+    MAILPANEL_DATABASE_URL = secret(
         "MAILPANEL_DATABASE_URL", f"sqlite:///{MAILPANEL_VAR}/database/mail.sqlite3"
     )
     # Proxies whose X-Forwarded-For is believed: comma-separated addresses or networks.
-    MAILPANEL_TRUSTED_PROXIES = _networks(env.str("MAILPANEL_TRUSTED_PROXIES", ""))
-    MAILPANEL_SECRET_KEY = _secret("MAILPANEL_SECRET_KEY")
+    MAILPANEL_TRUSTED_PROXIES = networks(env.str("MAILPANEL_TRUSTED_PROXIES", ""))
+    MAILPANEL_SECRET_KEY = secret("MAILPANEL_SECRET_KEY")
 
     # The server's name in greetings and on the pages, and who answers for postmaster@ and abuse@.
     MAILPANEL_HOSTNAME = env.str("MAILPANEL_HOSTNAME", "mail.example.test")
@@ -169,12 +52,12 @@ try:
     # Dovecot's doveadm HTTP API, by which the panel ends sessions and flushes the auth cache. Unset, that of the
     # private copy under MAILPANEL_VAR, while it runs.
     MAILPANEL_DOVEADM_URL = env.str("MAILPANEL_DOVEADM_URL", "")
-    MAILPANEL_DOVEADM_API_KEY = _secret("MAILPANEL_DOVEADM_API_KEY")
+    MAILPANEL_DOVEADM_API_KEY = secret("MAILPANEL_DOVEADM_API_KEY")
     # Without it the daemons are the private copy's; with it, this machine's own or those that the probes are told.
     PRIVATE_COPY = not MAILPANEL_DOVEADM_URL
     if PRIVATE_COPY:
-        MAILPANEL_DOVEADM_URL = _kept(MAILPANEL_VAR / "secrets" / "doveadm_url")
-        MAILPANEL_DOVEADM_API_KEY = MAILPANEL_DOVEADM_API_KEY or _kept(
+        MAILPANEL_DOVEADM_URL = kept(MAILPANEL_VAR / "secrets" / "doveadm_url")
+        MAILPANEL_DOVEADM_API_KEY = MAILPANEL_DOVEADM_API_KEY or kept(
             MAILPANEL_VAR / "secrets" / "doveadm_key"
         )
 
@@ -189,18 +72,18 @@ try:
         "MAILPANEL_PROBE_BLOCKLISTS", ["zen.spamhaus.org", "bl.spamcop.net"]
     )
     # The mailbox by which they sign in has its password in this file, unless one is given: the panels of a cluster share one.
-    MAILPANEL_PROBE_PASSWORD = _secret("MAILPANEL_PROBE_PASSWORD")
+    MAILPANEL_PROBE_PASSWORD = secret("MAILPANEL_PROBE_PASSWORD")
     PROBE_PASSWORD_KEPT = MAILPANEL_VAR / "secrets" / "probe_password"
 
     # Who is told when mail does not work, after so many bad rounds in a row: by mail, through another host if one is given
     # (smtp://user@host:587 or smtps://…), or else this server's own Postfix; and by a POST to an address that is a secret.
-    MAILPANEL_ALERT_TO = _addresses(env.list("MAILPANEL_ALERT_TO", []))
-    MAILPANEL_ALERT_SMTP = _mail_host(env.str("MAILPANEL_ALERT_SMTP", ""))
-    MAILPANEL_ALERT_SMTP_PASSWORD = _secret("MAILPANEL_ALERT_SMTP_PASSWORD")
-    MAILPANEL_ALERT_WEBHOOK = _webhook(_secret("MAILPANEL_ALERT_WEBHOOK"))
+    MAILPANEL_ALERT_TO = addresses(env.list("MAILPANEL_ALERT_TO", []))
+    MAILPANEL_ALERT_SMTP = mail_host(env.str("MAILPANEL_ALERT_SMTP", ""))
+    MAILPANEL_ALERT_SMTP_PASSWORD = secret("MAILPANEL_ALERT_SMTP_PASSWORD")
+    MAILPANEL_ALERT_WEBHOOK = webhook(secret("MAILPANEL_ALERT_WEBHOOK"))
     MAILPANEL_ALERT_AFTER = env.int("MAILPANEL_ALERT_AFTER", 3, validate=validate.Range(1, 60))
     # What Prometheus shows at /metrics as its bearer token; without one there is no such page.
-    MAILPANEL_METRICS_TOKEN = _secret("MAILPANEL_METRICS_TOKEN")
+    MAILPANEL_METRICS_TOKEN = secret("MAILPANEL_METRICS_TOKEN")
 
     # Whether the content filter sees mail before it is taken, so that it can still be refused, or once it is in the queue;
     # and how many messages it looks at at once.
@@ -211,22 +94,22 @@ try:
 
     # The lists by which other servers are refused at port 25, and who is let in whatever they say. On a host that is
     # Spamhaus' by default, which hardly anybody is on by mistake; the private copy asks nobody unless it is told to.
-    MAILPANEL_DNSBL = _blocklists(
-        _secret("MAILPANEL_DNSBL", "" if PRIVATE_COPY else "zen.spamhaus.org=127.0.0.[2..11]")
+    MAILPANEL_DNSBL = blocklists(
+        secret("MAILPANEL_DNSBL", "" if PRIVATE_COPY else "zen.spamhaus.org=127.0.0.[2..11]")
     )
-    MAILPANEL_DNSBL_EXCEPT = _networks(env.str("MAILPANEL_DNSBL_EXCEPT", ""))
+    MAILPANEL_DNSBL_EXCEPT = networks(env.str("MAILPANEL_DNSBL_EXCEPT", ""))
     # To other servers: TLS where they can (may), or as the domain's signed records say (dane).
     MAILPANEL_OUTBOUND_TLS = env.str(
         "MAILPANEL_OUTBOUND_TLS", "may", validate=validate.OneOf(["may", "dane"])
     )
     # Signs the addresses that stand for the senders of forwarded mail; kept under MAILPANEL_VAR where it is not set.
-    MAILPANEL_SRS_SECRET = _secret("MAILPANEL_SRS_SECRET")
+    MAILPANEL_SRS_SECRET = secret("MAILPANEL_SRS_SECRET")
 
     # MariaDB alone: the passwords by which the daemons read the database (deploy/mariadb/grants.sql). The private copy
     # makes its own where these are not set.
-    MAILPANEL_POSTFIX_DATABASE_PASSWORD = _secret("MAILPANEL_POSTFIX_DATABASE_PASSWORD")
-    MAILPANEL_DOVECOT_DATABASE_PASSWORD = _secret("MAILPANEL_DOVECOT_DATABASE_PASSWORD")
-    MAILPANEL_AMAVIS_DATABASE_PASSWORD = _secret("MAILPANEL_AMAVIS_DATABASE_PASSWORD")
+    MAILPANEL_POSTFIX_DATABASE_PASSWORD = secret("MAILPANEL_POSTFIX_DATABASE_PASSWORD")
+    MAILPANEL_DOVECOT_DATABASE_PASSWORD = secret("MAILPANEL_DOVECOT_DATABASE_PASSWORD")
+    MAILPANEL_AMAVIS_DATABASE_PASSWORD = secret("MAILPANEL_AMAVIS_DATABASE_PASSWORD")
 
     MAILPANEL_PASSWORD_SCHEME = env.str(
         "MAILPANEL_PASSWORD_SCHEME",
@@ -266,8 +149,8 @@ try:
     )
 
     # To how many recipients a mailbox may send that has no limit of its own, nor its domain; 0 or empty is unlimited.
-    MAILPANEL_SEND_PER_HOUR = _limit(env.str("MAILPANEL_SEND_PER_HOUR", "200"))
-    MAILPANEL_SEND_PER_DAY = _limit(env.str("MAILPANEL_SEND_PER_DAY", "1000"))
+    MAILPANEL_SEND_PER_HOUR = limit(env.str("MAILPANEL_SEND_PER_HOUR", "200"))
+    MAILPANEL_SEND_PER_DAY = limit(env.str("MAILPANEL_SEND_PER_DAY", "1000"))
 
     # The mail log that is followed, and how long and how many messages are kept of it. Without a setting it is the files of
     # the private copy, or the system's.
@@ -310,7 +193,7 @@ if _url.scheme not in ("http", "https") or not _url.hostname or _url.path:
     )
 _https = _url.scheme == "https"
 
-SECRET_KEY = MAILPANEL_SECRET_KEY or _kept_secret_key(MAILPANEL_VAR / "secret_key")
+SECRET_KEY = MAILPANEL_SECRET_KEY or kept_secret_key(MAILPANEL_VAR / "secret_key")
 
 # --- database -----------------------------------------------------------------------------------------------
 _database = dj_database_url.parse(MAILPANEL_DATABASE_URL)

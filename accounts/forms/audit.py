@@ -1,5 +1,3 @@
-from datetime import timedelta
-
 from django import forms
 from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
@@ -9,24 +7,20 @@ from django.utils.translation import gettext_lazy
 from accounts import access, audit
 from accounts.models import Audit, Mailbox
 from domains import addresses
-from mailpanel.forms import Day, PanelForm, Text, midnight
-
-_AS_IS = {"autocapitalize": "none", "spellcheck": "false"}
+from mailpanel.forms import AS_IS, PeriodForm, Text
 
 
-class AuditForm(PanelForm):
+class AuditForm(PeriodForm):
     """What to find in the audit log. A filter that means nothing says so at its field, and narrows nothing."""
 
-    object = Text(label=gettext_lazy("Address or domain"), required=False, max_length=400, attrs=_AS_IS)
-    who = Text(label=gettext_lazy("Done by"), required=False, max_length=400, attrs=_AS_IS)
-    domain = Text(label=gettext_lazy("In the domain"), required=False, max_length=400, attrs=_AS_IS)
+    object = Text(label=gettext_lazy("Address or domain"), required=False, max_length=400, attrs=AS_IS)
+    who = Text(label=gettext_lazy("Done by"), required=False, max_length=400, attrs=AS_IS)
+    domain = Text(label=gettext_lazy("In the domain"), required=False, max_length=400, attrs=AS_IS)
     did = forms.ChoiceField(
         label=gettext_lazy("What was done"),
         required=False,
         choices=lambda: [("", _("anything")), *audit.actions()],
     )
-    since = Day(label=gettext_lazy("From"), required=False)
-    until = Day(label=gettext_lazy("To"), required=False)
 
     def __init__(self, *args, actor: Mailbox, **kwargs):
         super().__init__(*args, **kwargs)
@@ -54,12 +48,6 @@ class AuditForm(PanelForm):
             raise ValidationError(_("You look after no domain of this name."))
         return name
 
-    def clean(self):
-        data = super().clean()
-        if data.get("since") and data.get("until") and data["until"] < data["since"]:
-            self.add_error("until", _("This is before the first day."))
-        return data
-
     @property
     def used(self) -> dict[str, str]:
         """The filters that narrow something, as text."""
@@ -78,8 +66,9 @@ class AuditForm(PanelForm):
         if did := data.get("did"):
             action, _blank, kind = did.partition(" ")
             rows = rows.filter(action=action, kind=kind)
-        if since := data.get("since"):
-            rows = rows.filter(at__gte=midnight(since))
-        if until := data.get("until"):
-            rows = rows.filter(at__lt=midnight(until + timedelta(days=1)))
+        since, until = self.period
+        if since:
+            rows = rows.filter(at__gte=since)
+        if until:
+            rows = rows.filter(at__lt=until)
         return rows

@@ -7,7 +7,7 @@ from django.utils.translation import gettext_lazy
 from accounts import lifecycle, passwords
 from accounts.models import Mailbox
 from domains import addresses, quota
-from mailpanel.forms import EditForm, Password, Switch, Text
+from mailpanel.forms import AS_IS, EditForm, Password, Switch, Text
 
 
 class MailboxForm(EditForm):
@@ -52,7 +52,7 @@ class NewMailboxForm(MailboxForm):
         label=gettext_lazy("Address"),
         max_length=300,
         strip=False,
-        attrs={"autocapitalize": "none", "spellcheck": "false"},
+        attrs=AS_IS,
     )
     how = forms.ChoiceField(
         label=gettext_lazy("Password"),

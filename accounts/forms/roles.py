@@ -8,7 +8,7 @@ from accounts.access import To
 from accounts.models import SERVER, Mailbox, Role
 from domains import addresses
 from domains.models import Domain
-from mailpanel.forms import PanelForm, Text
+from mailpanel.forms import AS_IS, PanelForm, Text
 
 FEW = 20  # domains to choose from; with more of them, the name is typed
 
@@ -21,7 +21,7 @@ class RoleForm(PanelForm):
         label=gettext_lazy("For the domain"),
         required=False,
         max_length=300,
-        attrs={"autocapitalize": "none", "spellcheck": "false"},
+        attrs=AS_IS,
     )
     everywhere = forms.BooleanField(label=gettext_lazy("For all domains, also later ones"), required=False)
 
@@ -66,7 +66,7 @@ class PersonForm(PanelForm):
     person = Text(
         label=gettext_lazy("Address"),
         max_length=400,
-        attrs={"autocapitalize": "none", "spellcheck": "false", "inputmode": "email"},
+        attrs=AS_IS | {"inputmode": "email"},
     )
     kind = forms.ChoiceField(
         label=gettext_lazy("Role"), choices=Role.Kind.choices, initial=Role.Kind.HELPDESK
@@ -95,7 +95,7 @@ class HoldersForm(PanelForm):
         label=gettext_lazy("For the domain"),
         required=False,
         max_length=300,
-        attrs={"autocapitalize": "none", "spellcheck": "false"},
+        attrs=AS_IS,
     )
 
     def clean_domain(self) -> str:

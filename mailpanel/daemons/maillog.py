@@ -11,6 +11,8 @@ from datetime import UTC, datetime, timedelta, tzinfo
 from functools import lru_cache
 from zoneinfo import ZoneInfo
 
+from mailpanel.daemons.text import plain
+
 LONGEST = 4000  # characters of a line; what is longer tells nothing but that it was there
 
 _ISO = r"(?P<iso>\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,6})?(?:Z|[+-]\d\d:\d\d))"
@@ -96,11 +98,6 @@ def split(raw: bytes, now: datetime, zone: tzinfo | None = None) -> Line | None:
         return None
     parts = found.groupdict()
     return Line(at, parts.get("host") or "", parts.get("program") or "dovecot", parts["text"], text[:LONGEST])
-
-
-def plain(text: str) -> str:
-    """Without what could steer a terminal or turn the writing around."""
-    return "".join(letter if letter.isprintable() else "?" for letter in text)
 
 
 @lru_cache(maxsize=1)

@@ -22,7 +22,7 @@ from django.conf import settings
 
 from mailpanel.daemons import State, Trouble, targets
 from mailpanel.daemons.probing import MAIL, Watch, probe
-from mailpanel.daemons.text import Text, ngettext
+from mailpanel.daemons.text import Text, ngettext, plain
 from mailpanel.daemons.text import Text as _
 
 MESSAGES = 20_000  # of the queue that are read
@@ -128,13 +128,6 @@ def _scheduled(word: str, identities, watch: Watch) -> None:
         lines, _whole = _lines(reading, watch)
     if lines:  # it has nothing to say where all is well
         raise _unwilling(lines[0].decode(errors="replace"))
-
-
-def plain(said: str) -> str:
-    """Other servers' words, without what could steer a terminal or turn the writing around."""
-    if said.isprintable():
-        return said
-    return "".join(letter if letter.isprintable() else "?" for letter in said)
 
 
 def _message(row: dict) -> Message:

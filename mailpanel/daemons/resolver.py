@@ -12,7 +12,7 @@ from django.conf import settings
 
 from mailpanel.daemons import State, Trouble, database, targets
 from mailpanel.daemons.probing import GROUND, Watch, probe
-from mailpanel.daemons.text import Text, ngettext
+from mailpanel.daemons.text import Text, ngettext, plain
 from mailpanel.daemons.text import Text as _
 
 MOST_DOMAINS = 50
@@ -185,4 +185,4 @@ def _reversed(address: str) -> str:
 
 def _plain(words: list[str]) -> str:
     shown = [word[:150] for word in words[:_SHOWN]] + (["…"] if len(words) > _SHOWN else [])
-    return "".join(letter if letter.isprintable() else "?" for letter in ", ".join(shown))
+    return plain(", ".join(shown))

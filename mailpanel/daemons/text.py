@@ -10,6 +10,13 @@ from django.utils.translation import ngettext as _ngettext
 from domains import quota
 
 
+def plain(text: str) -> str:
+    """A stranger's words, without what could steer a terminal or turn the writing around."""
+    if text.isprintable():
+        return text
+    return "".join(letter if letter.isprintable() else "?" for letter in text)
+
+
 class Size(int):
     """Bytes, to be shown as people say them."""
 

@@ -1,4 +1,5 @@
-"""A month of mail for the demo data: lines of the log, which are read as real ones are, and two more months of figures."""
+"""A month of mail for the demo data: lines of the log, which are read as real ones are, two more months of figures, and
+who has sent how much today."""
 
 import random
 import re
@@ -10,10 +11,11 @@ from django.db import transaction
 from accounts.models import Mailbox
 from domains.models import Alias, Domain
 from mailpanel.daemons import maillog
-from mailpanel.management import letters
-from mailpanel.management.letters import came, gone, went
+from mailpanel.management import log_lines
+from mailpanel.management.log_lines import came, gone, went
+from mailpanel.server import sending
 from mailpanel.server.ledger import Ledger
-from mailpanel.server.models import Traffic
+from mailpanel.server.models import Sending, SendLimit, Traffic
 
 DAYS, COUNTED = 29, 90
 MESSAGES = 1200
@@ -59,6 +61,29 @@ def make_mail(end: datetime) -> None:
     _figures(end, chance)
 
 
+def make_sending(end: datetime, boxes: list[str]) -> None:
+    """Of these most have sent little; one sends a newsletter and may, one is near its limit, and one was stopped there."""
+    chance, hour = random.Random("sending"), sending.hour_of(end)  # noqa: S311
+    usual = sending.default()
+    if not usual.per_hour or not usual.per_day:
+        return
+    stopped, near, newsletter, *others = boxes
+    SendLimit.objects.update_or_create(
+        scope=newsletter, defaults={"per_hour": None, "per_day": 20 * usual.per_day}
+    )
+    rows = [
+        Sending(mailbox=stopped, hour=hour, recipients=usual.per_hour, refused=11 * usual.per_hour),
+        Sending(mailbox=near, hour=hour - 3, recipients=usual.per_day * 88 // 100),
+        Sending(mailbox=newsletter, hour=hour - 1, recipients=4 * usual.per_day),
+    ]
+    rows += [
+        Sending(mailbox=box, hour=hour - chance.randrange(8), recipients=chance.randrange(1, 30))
+        for box in others
+    ]
+    Sending.objects.bulk_create(rows, ignore_conflicts=True)
+    sending.refresh(end)
+
+
 def _moment(end: datetime, chance: random.Random, days: int) -> datetime:
     """By day rather than by night, and less at the weekend."""
     while True:
@@ -91,33 +116,33 @@ def _kind(number: int, at: datetime, end: datetime, boxes: list[str], chance: ra
     luck = chance.random()
     if luck < 0.44:
         wanted = to if luck < 0.38 or to == other else f"{to} {other}"
-        lines = letters.passed_before_queue(key, am_id, outside, wanted)
+        lines = log_lines.passed_before_queue(key, am_id, outside, wanted)
         return [*lines, _folder(key, to)] if chance.random() < 0.15 else lines
     if luck < 0.58:
-        return letters.passed_after_queue(key, second, am_id, other, to) if to != other else []
+        return log_lines.passed_after_queue(key, second, am_id, other, to) if to != other else []
     if luck < 0.72:
         return _outward(key, second, am_id, other, outside, chance.random(), end - at < timedelta(hours=8))
     if luck < 0.80:
-        return letters.refused(chance.choice(JUNK), to, BLOCKED, client="unknown[203.0.113.77]")
+        return log_lines.refused(chance.choice(JUNK), to, BLOCKED, client="unknown[203.0.113.77]")
     if luck < 0.87:
-        return letters.refused(
+        return log_lines.refused(
             outside, f"{chance.choice(('info2', 'sekretariat', 'mueler', 'verkauf'))}@{to.partition('@')[2]}"
         )
     if luck < 0.89:
-        return letters.refused(
+        return log_lines.refused(
             chance.choice(JUNK),
             outside,
             "554 5.7.1 <{to}>: Relay access denied",
             client="unknown[203.0.113.9]",
         )
     if luck < 0.91:
-        return letters.refused(outside, to, FULL)
+        return log_lines.refused(outside, to, FULL)
     if luck < 0.975:
-        return letters.spam(am_id, chance.choice(JUNK), to)
+        return log_lines.spam(am_id, chance.choice(JUNK), to)
     if luck < 0.985:
-        return letters.virus(am_id, chance.choice(JUNK), to)
+        return log_lines.virus(am_id, chance.choice(JUNK), to)
     if luck < 0.99:
-        return letters.not_owned(to, other) if to != other else []
+        return log_lines.not_owned(to, other) if to != other else []
     alias = (
         Alias.objects.filter(destination=to)
         .exclude(source__startswith="@")
@@ -135,7 +160,7 @@ def _outward(key: str, second: str, am_id: str, sender: str, to: str, luck: floa
     """To another server: at once, at the second try, or never."""
     domain = to.partition("@")[2]
     relay = f"mx.{domain}[198.51.100.25]:25"
-    *through, _delivered, last = letters.passed_after_queue(key, second, am_id, sender, to)
+    *through, _delivered, last = log_lines.passed_after_queue(key, second, am_id, sender, to)
     waits = went(second, to, SILENT.format(domain=domain), "deferred", "none", dsn="4.4.1")
     sent = went(second, to, "250 2.0.0 Ok: queued as 5F0A11C3E2", relay=relay)
     if luck < 0.08:

@@ -22,7 +22,7 @@ from django.utils.translation import ngettext
 from accounts.models import Mailbox
 from mailpanel.daemons import Trouble, messenger
 from mailpanel.daemons.probing import Watch
-from mailpanel.server import policies, quarantine
+from mailpanel.server import filter_policy, quarantine
 from mailpanel.server.models import DigestSent, FilterPolicy
 from mailpanel.server.models.filter import SERVER
 from mailpanel.server.models.quarantine import VIRUS
@@ -83,10 +83,10 @@ def _with_news(boxes: list[Mailbox], today: date, now: datetime):
 
 
 def _wanting(boxes: list[Mailbox]) -> list[Mailbox]:
-    scopes = {box.email: [box.email, policies.of_domain(box.domain_id), SERVER] for box in boxes}
+    scopes = {box.email: [box.email, filter_policy.of_domain(box.domain_id), SERVER] for box in boxes}
     rows = FilterPolicy.objects.filter(scope__in={scope for of_box in scopes.values() for scope in of_box})
     said = {scope: digest for scope, digest in rows.values_list("scope", "digest") if digest is not None}
-    default = policies.DEFAULTS["digest"]
+    default = filter_policy.DEFAULTS["digest"]
     return [box for box in boxes if next((said[one] for one in scopes[box.email] if one in said), default)]
 
 

@@ -20,7 +20,7 @@ from mailpanel.daemons import Trouble, pdp
 from mailpanel.daemons.probing import Watch
 from mailpanel.deadlocks import retried_on_deadlock
 from mailpanel.paging import Page, page
-from mailpanel.server import letter, policies, recipients, retention
+from mailpanel.server import filter_policy, letter, recipients, retention
 from mailpanel.server.models import Maddr, Msg, MsgRcpt, Quarantine
 from mailpanel.server.models.filter import ALLOWED
 from mailpanel.server.models.quarantine import DELETED, KINDS, RELEASED, VIRUS
@@ -172,7 +172,16 @@ class Range(NamedTuple):
 
 def find(actor: Mailbox, slips: Iterable[str]) -> list[Held]:
     """Those of these that wait, and that the actor may see."""
-    rows = list(MsgRcpt.objects.filter(slip__in=list(slips)[:500], kind__isnull=False))
+    return _seen(actor, MsgRcpt.objects.filter(slip__in=list(slips)[:500]))
+
+
+def of_message(actor: Mailbox, mail_id: str) -> list[Held]:
+    """What waits of one message, for the recipients that the actor may see."""
+    return _seen(actor, MsgRcpt.objects.filter(partition_tag=0, mail_id=mail_id)) if mail_id else []
+
+
+def _seen(actor: Mailbox, asked: QuerySet[MsgRcpt]) -> list[Held]:
+    rows = list(asked.filter(kind__isnull=False))
     domains = access.quarantine_domains(actor)
     own = recipients.own([actor])[actor.pk] if rows else {}
     seen = [
@@ -333,7 +342,7 @@ def allow_senders(chosen: list[Held], actor: Mailbox, *, by: audit.By) -> tuple[
     allowed, refused = set(), []
     for scope, sender in sorted({(one.owner.email, one.sender) for one in chosen if may_allow(actor, one)}):
         try:
-            policies.add_senders(scope, [policies.parse_sender(sender)], ALLOWED, by=by)
+            filter_policy.add_senders(scope, [filter_policy.parse_sender(sender)], ALLOWED, by=by)
         except ValidationError as error:
             refused.append(f"{sender}: {' '.join(error.messages)}")
         else:

@@ -1,7 +1,7 @@
 """How much a mailbox may send, so that a stolen password does not burn the server.
 
 What counts is recipients, by hour of the clock and by the last 24 of these hours. Postfix asks before each message
-(mailpanel.server.policy); the hours before this one stand still, so that one guarded UPDATE of this hour's row holds the
+(mailpanel.server.policy_service); the hours before this one stand still, so that one guarded UPDATE of this hour's row holds the
 limit, however many hosts count at once.
 """
 
@@ -23,7 +23,6 @@ from mailpanel.server.models import Sending, SendLimit, SendShare
 
 DAY = 24  # hours
 KEPT = 7 * DAY
-NEAR = 80  # per cent, where the bar turns amber
 WRITTEN_AT_ONCE = 500
 
 

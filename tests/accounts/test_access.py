@@ -16,10 +16,11 @@ from accounts.models import Audit, Mailbox, Role, SecondFactor, Trash
 from domains.lifecycle import save_alias
 from domains.models import Alias, DkimKey, Domain
 from mailpanel.daemons import DaemonError
+from mailpanel.management.log_lines import delivered
 from mailpanel.server.models import Message
 from tests.held import hold
 from tests.people import CAST, PASSWORD, find
-from tests.server.letters import delivered, took
+from tests.server.log_lines import took
 
 ROLES = ["anonymous", "user1", "help_a", "dadm_a", "root1"]
 IN = "user2@a.example"

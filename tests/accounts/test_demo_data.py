@@ -4,7 +4,8 @@ import pytest
 
 from accounts.management import cast
 from accounts.models import Audit, LastLogin, Mailbox, MailboxUsage, Role
-from domains.models import Alias, Domain
+from domains.models import Alias, DkimKey, Domain
+from mailpanel.server.models import SendShare
 from tests.people import find
 from tests.shell import forget_what_dovecot_wrote, refused, shell
 
@@ -14,7 +15,7 @@ pytestmark = pytest.mark.usefixtures("world")
 @pytest.fixture
 def empty(transactional_db):
     """The database as `make run` leaves it: one domain with its postmaster."""
-    for model in (Role, Alias, Mailbox, Domain):
+    for model in (DkimKey, Role, Alias, Mailbox, Domain):
         model.objects.all().delete()
     Domain.objects.create(name="example.test", mailbox_count=1)
     Mailbox.objects.create(email="postmaster@example.test", domain_id="example.test", is_superuser=True)
@@ -69,14 +70,20 @@ def test_demo_data_are_believable(empty):
     for state in ({"enabled": False}, {"can_login": False}, {"must_change_password": True}, {"quota": None}):
         assert 3 <= states.filter(**state).count() <= 40
     assert "All counters are right" in shell("recount", "--check").out
-    assert Audit.objects.count() == 8 + 399 + 8 + 29
+    assert Audit.objects.count() == 8 + 399 + 8 + 29 + 3
+    assert sorted(DkimKey.objects.values_list("domain", "state")) == [
+        ("nordwind.example", "signing"),
+        ("xn--bcher-und-mehr-gsb.example", "waiting"),
+    ]
+    assert sorted(SendShare.objects.filter(share__gte=80).values_list("share", flat=True)) == [88, 100]
+    assert SendShare.objects.filter(refused__gt=0).count() == 1
     assert max(LastLogin.objects.values_list("time", flat=True)) < 1_790_812_800  # 2026-10-01
 
 
 def test_demo_data_are_the_same_each_time(empty):
     shell("demo_data", "--now", "2026-10-01")
     first = made()
-    for model in (Role, Alias, Mailbox):
+    for model in (Role, Alias, Mailbox, DkimKey):
         model.objects.all().delete()
     Domain.objects.filter(alias_of="nordwind.example").delete()
     Domain.objects.all().delete()

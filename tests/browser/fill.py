@@ -25,9 +25,9 @@ from accounts.models import Audit, Mailbox, RecoveryCode, Role, Sender  # noqa: 
 from domains import addresses  # noqa: E402
 from domains.lifecycle import Destination, open_domain, save_alias  # noqa: E402
 from domains.models import Alias, DkimKey, Domain  # noqa: E402
-from mailpanel.daemons import DaemonError, maillog  # noqa: E402
-from mailpanel.daemons.text import Text  # noqa: E402
-from mailpanel.management import letters  # noqa: E402
+from mailpanel.daemons import DaemonError  # noqa: E402
+from mailpanel.daemons.text import Text, plain  # noqa: E402
+from mailpanel.management import log_lines  # noqa: E402
 from mailpanel.management.junk import make_junk, make_policies  # noqa: E402
 from mailpanel.management.past import make_past  # noqa: E402
 from mailpanel.management.post import make_mail  # noqa: E402
@@ -52,7 +52,7 @@ from mailpanel.sqlite.base import dovecot_file  # noqa: E402
 from tests import people  # noqa: E402
 from tests.authenticator import give  # noqa: E402
 from tests.held import hold  # noqa: E402
-from tests.server.letters import took  # noqa: E402
+from tests.server.log_lines import took  # noqa: E402
 
 GB = 2**30
 LOCAL = "a-name-of-sixty-four-letters-".ljust(64, "z")
@@ -253,13 +253,13 @@ def _besieged_mail():
         for scope in ("", f"h{number}.example"):
             for address in ("", text, text[::-1], f"person@h{number}.example"):
                 Sight.objects.create(message=row, scope=scope, address=address, state=State.WAITING, at=at)
-        plain = maillog.plain(text)
+        words = plain(text)
         for line in (
-            f"postfix/smtpd[1]: 4AAAAAA: client={plain.split(' ')[0]}[192.0.2.1], sasl_username=x",
-            f"postfix/smtpd[1]: 4AAAAAA: reject: RCPT from a[b]: 550 {plain}; from=<a@b> to=<person@h{number}.example> proto=ESMTP",
-            f"postfix/smtp[1]: 4AAAAAA: to=<person@h{number}.example>, relay={plain.replace(' ', '')[:80]}, delay=1, delays=1/0/0/0,"
-            f" dsn=4.0.0, status=deferred ({plain})",
-            f"dovecot: lmtp(person@h{number}.example)<1><x>: sieve: msgid=x: stored mail into mailbox '{plain}'",
+            f"postfix/smtpd[1]: 4AAAAAA: client={words.split(' ')[0]}[192.0.2.1], sasl_username=x",
+            f"postfix/smtpd[1]: 4AAAAAA: reject: RCPT from a[b]: 550 {words}; from=<a@b> to=<person@h{number}.example> proto=ESMTP",
+            f"postfix/smtp[1]: 4AAAAAA: to=<person@h{number}.example>, relay={words.replace(' ', '')[:80]}, delay=1, delays=1/0/0/0,"
+            f" dsn=4.0.0, status=deferred ({words})",
+            f"dovecot: lmtp(person@h{number}.example)<1><x>: sieve: msgid=x: stored mail into mailbox '{words}'",
         ):
             Line.objects.create(message=row, at=now, text=f"{now.isoformat()} mail {line}")
         Position.objects.create(host=text[:64], path=text, error="missing")
@@ -509,26 +509,28 @@ def _mail():
         f"x@{LONG}",
     ]
     ago = {"ago": timedelta(minutes=50)}
-    took(letters.delivered(f"{key}1", "programme@stadttheater.example", *many), **ago)
+    took(log_lines.delivered(f"{key}1", "programme@stadttheater.example", *many), **ago)
     took(
-        letters.waits(
+        log_lines.waits(
             f"{key}2", "user1@a.example", "lena.orlova@orchester-nord.example", login="user1@a.example"
         ),
         **ago,
     )
     for number in range(1, 6):
         took(
-            letters.waits(f"{key}2", "", "lena.orlova@orchester-nord.example")[-1:], after=300 * number, **ago
+            log_lines.waits(f"{key}2", "", "lena.orlova@orchester-nord.example")[-1:],
+            after=300 * number,
+            **ago,
         )
     took(
-        letters.refused(
+        log_lines.refused(
             wall, "user1@a.example", f"554 5.7.1 Service unavailable; {wall} blocked using zen.spamhaus.org"
         ),
         **ago,
     )
-    took(letters.spam("00001-01", "win@prize-today.example", "user1@a.example"), **ago)
+    took(log_lines.spam("00001-01", "win@prize-today.example", "user1@a.example"), **ago)
     took(
-        letters.passed_after_queue(
+        log_lines.passed_after_queue(
             f"{key}3", f"{key}4", "00001-02", "user1@a.example", "user2@a.example", "everybody@a.example"
         ),
         **ago,

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mailpanel.daemons import maillog
+from mailpanel.daemons.text import plain
 
 NOW = datetime(2026, 11, 28, 15, tzinfo=UTC)
 SMTPD, QMGR, LMTP = "postfix/smtpd[7]", "postfix/qmgr[7]", "postfix/lmtp[7]"
@@ -243,15 +244,15 @@ def test_a_stranger_is_not_taken_for_another_field(sender, to, reason):
         f"NOQUEUE: reject: RCPT from unknown[192.0.2.1]: 554 5.7.1 <{logged(reason)}>: Relay access denied;"
         f" from=<{sender}> to=<{to}> proto=ESMTP helo=<h>"
     )
-    assert event is None or (event.sender, event.to) == (maillog.plain(sender), maillog.plain(to))
+    assert event is None or (event.sender, event.to) == (plain(sender), plain(to))
     assert event is None or event.login == ""
     event = read(
         f"CC1C920EE66: to=<{to}>, relay=none, delay=1, delays=1/0/0/0, dsn=4.4.1, status=deferred ({logged(reason)})",
         "postfix/smtp[7]",
     )
-    assert (event.to, event.original, event.status, event.others) == (maillog.plain(to), "", "deferred", ())
+    assert (event.to, event.original, event.status, event.others) == (plain(to), "", "deferred", ())
     event = read(f"CC1C920EE66: from=<{sender}>, size=382, nrcpt=1 (queue active)", QMGR)
-    assert event.sender == maillog.plain(sender)
+    assert event.sender == plain(sender)
 
 
 @given(message_id=texts, file=texts, sender=texts)

@@ -14,7 +14,7 @@ from accounts import audit
 from accounts.models import Mailbox
 from domains.models import Alias, Domain
 from mailpanel.daemons import messenger
-from mailpanel.server import digest, policies
+from mailpanel.server import digest, filter_policy
 from mailpanel.server.models import DigestSent
 from tests.daemons.fakes import Fake
 from tests.held import hold
@@ -80,7 +80,7 @@ def again(days: int = 0) -> int:
 
 
 def wants(scope=USER, digest=True):
-    policies.change(scope, {"digest": digest}, by=BY)
+    filter_policy.change(scope, {"digest": digest}, by=BY)
 
 
 def test_to_those_who_want_it_and_have_something(world, post):

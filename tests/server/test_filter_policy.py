@@ -10,7 +10,7 @@ from django.urls import reverse
 from accounts import audit, lifecycle, restore
 from accounts.models import Audit, Mailbox, Trash
 from domains.models import Domain
-from mailpanel.server import policies
+from mailpanel.server import filter_policy
 from mailpanel.server.models import FilterPolicy, FilterSender
 from mailpanel.server.models.filter import BANNED, DEFAULTS, SERVER
 from tests.people import find
@@ -43,17 +43,17 @@ def test_the_server_has_the_defaults(db):
     row = FilterPolicy.objects.get(scope=SERVER)
     assert {column: getattr(row, column) for column in DEFAULTS} == DEFAULTS
     FilterPolicy.objects.all().delete()
-    assert {field: found.value for field, found in policies.applied([SERVER]).items()} == DEFAULTS
+    assert {field: found.value for field, found in filter_policy.applied([SERVER]).items()} == DEFAULTS
 
 
 def test_most_specific_scope_decides_field_by_field(world):
-    policies.change("@a.example", {"spam_tag2_level": 4.0, "spam_subject_tag2": "[SPAM] "}, by=BY)
-    policies.change(USER, {"spam_tag2_level": 6.0, "spam_kill_level": 6.0}, by=BY)
-    found = policies.applied([USER, *policies.wider(USER)])
+    filter_policy.change("@a.example", {"spam_tag2_level": 4.0, "spam_subject_tag2": "[SPAM] "}, by=BY)
+    filter_policy.change(USER, {"spam_tag2_level": 6.0, "spam_kill_level": 6.0}, by=BY)
+    found = filter_policy.applied([USER, *filter_policy.wider(USER)])
     assert found["spam_tag2_level"] == (6.0, USER)
     assert found["spam_subject_tag2"] == ("[SPAM] ", "@a.example")
     assert found["banned_rulenames"] == ("programs", SERVER)
-    policies.change(USER, {"spam_tag2_level": None, "spam_kill_level": None}, by=BY)
+    filter_policy.change(USER, {"spam_tag2_level": None, "spam_kill_level": None}, by=BY)
     assert not FilterPolicy.objects.filter(scope=USER).exists()
 
 
@@ -86,11 +86,11 @@ def test_end_user_sets_the_own(world, as_, own):
 
 
 def test_page_tells_what_holds_and_who_says_so(world, as_, own):
-    policies.change("@a.example", {"spam_kill_level": 7.5}, by=BY)
+    filter_policy.change("@a.example", {"spam_kill_level": 7.5}, by=BY)
     page = as_("user1").get(own).content.decode()
     assert "As a.example has it: a score of 7.5" in page
     assert "As the server has it: a score of 5" in page
-    policies.change(USER, {"spam_kill_level": 6.25}, by=BY)
+    filter_policy.change(USER, {"spam_kill_level": 6.25}, by=BY)
     page = as_("user1").get(own).content.decode()
     assert '<option value="6.25" selected>a score of 6.25</option>' in page
     facts = as_("help_a").get(reverse("accounts:mailbox_filter", args=[USER])).context["facts"]
@@ -155,14 +155,14 @@ def test_empty_row_of_the_server_is_made_anew(world, as_):
 
 def test_mirror_shows_the_policy_of_its_target(world, as_):
     Domain.objects.create(name="mirror.example", alias_of_id="a.example")
-    policies.change("@a.example", {"spam_kill_level": 7.5}, by=BY)
+    filter_policy.change("@a.example", {"spam_kill_level": 7.5}, by=BY)
     url = reverse("domains:domain_filter", args=["mirror.example"])
     page = as_("root1").get(url)
     assert "a score of 7.5" in page.content.decode()
     assert as_("root1").post(url, FORM | {"spam_kill_level": "12.0"}).status_code == 200
     assert not FilterPolicy.objects.filter(scope="@mirror.example").exists()
-    with pytest.raises(policies.ValidationError):
-        policies.change("@mirror.example", {"spam_kill_level": 12.0}, by=BY)
+    with pytest.raises(filter_policy.ValidationError):
+        filter_policy.change("@mirror.example", {"spam_kill_level": 12.0}, by=BY)
 
 
 @pytest.mark.parametrize(
@@ -221,7 +221,7 @@ def test_two_who_change_different_fields(world, as_, own):
 
 def test_stale_form_writes_nothing_that_was_not_touched(world, as_, own):
     client = as_("user1")
-    policies.change(USER, {"spam_kill_level": 12.0}, by=BY)
+    filter_policy.change(USER, {"spam_kill_level": 12.0}, by=BY)
     save(client, own, digest="1")
     assert FilterPolicy.objects.get(scope=USER).spam_kill_level == 12.0
     assert Audit.objects.first().after == {"digest": True}
@@ -229,10 +229,10 @@ def test_stale_form_writes_nothing_that_was_not_touched(world, as_, own):
 
 def test_deleted_meanwhile(world):
     Mailbox.objects.filter(email=USER).delete()
-    with pytest.raises(policies.ValidationError, match="deleted meanwhile"):
-        policies.change(USER, {"digest": True}, by=BY)
-    with pytest.raises(policies.ValidationError, match="deleted meanwhile"):
-        policies.add_senders(USER, ["x@y.example"], "W", by=BY)
+    with pytest.raises(filter_policy.ValidationError, match="deleted meanwhile"):
+        filter_policy.change(USER, {"digest": True}, by=BY)
+    with pytest.raises(filter_policy.ValidationError, match="deleted meanwhile"):
+        filter_policy.add_senders(USER, ["x@y.example"], "W", by=BY)
 
 
 # --- senders --------------------------------------------------------------------------------------------------
@@ -277,7 +277,7 @@ def test_senders_that_are_none(world, as_, own, senders):
 
 
 def test_at_most_some_hundred(world, as_, own, monkeypatch):
-    monkeypatch.setattr(policies, "MOST_SENDERS", 3)
+    monkeypatch.setattr(filter_policy, "MOST_SENDERS", 3)
     client = as_("user1")
     add(client, own, "a.example\nb.example\nc.example")
     add(client, own, "a.example\nb.example", "B")
@@ -288,7 +288,7 @@ def test_at_most_some_hundred(world, as_, own, monkeypatch):
 
 
 def test_removing_reaches_the_own_scope_alone(world, as_, own):
-    policies.add_senders("user2@a.example", ["x@y.example"], "W", by=BY)
+    filter_policy.add_senders("user2@a.example", ["x@y.example"], "W", by=BY)
     as_("user1").post(own, {"do": "remove", "sender": "x@y.example"})
     assert FilterSender.objects.filter(scope="user2@a.example").exists()
 
@@ -297,8 +297,8 @@ def test_removing_reaches_the_own_scope_alone(world, as_, own):
 
 
 def test_goes_and_comes_back_with_the_mailbox(world):
-    policies.change(USER, {"spam_kill_level": 8.5, "digest": True, "spam_subject_tag2": ""}, by=BY)
-    policies.add_senders(USER, ["x@y.example"], "W", by=BY)
+    filter_policy.change(USER, {"spam_kill_level": 8.5, "digest": True, "spam_subject_tag2": ""}, by=BY)
+    filter_policy.add_senders(USER, ["x@y.example"], "W", by=BY)
     row = FilterPolicy.objects.filter(scope=USER).values().get()
     with pytest.raises(lifecycle.dovecot.DaemonError):
         lifecycle.close_mailbox(find("user1"), by=BY)
@@ -310,9 +310,9 @@ def test_goes_and_comes_back_with_the_mailbox(world):
 
 
 def test_goes_and_comes_back_with_the_domain(world):
-    policies.change("@b.example", {"spam_kill_level": 8.5}, by=BY)
-    policies.change("user1@b.example", {"digest": True}, by=BY)
-    policies.change("@a.example", {"spam_kill_level": 9.0}, by=BY)
+    filter_policy.change("@b.example", {"spam_kill_level": 8.5}, by=BY)
+    filter_policy.change("user1@b.example", {"digest": True}, by=BY)
+    filter_policy.change("@a.example", {"spam_kill_level": 9.0}, by=BY)
     with pytest.raises(lifecycle.dovecot.DaemonError):
         lifecycle.close_domain(Domain.objects.get(name="b.example"), by=BY)
     assert set(FilterPolicy.objects.values_list("scope", flat=True)) == {SERVER, "@a.example"}
@@ -326,8 +326,8 @@ def test_goes_and_comes_back_with_the_domain(world):
 
 
 def test_new_owner_of_an_address_inherits_nothing(world):
-    policies.change(USER, {"spam_kill_level": 8.5}, by=BY)
-    policies.add_senders(USER, ["x@y.example"], "W", by=BY)
+    filter_policy.change(USER, {"spam_kill_level": 8.5}, by=BY)
+    filter_policy.add_senders(USER, ["x@y.example"], "W", by=BY)
     for act in (
         lambda: lifecycle.close_mailbox(find("user1"), by=BY),
         lambda: lifecycle.open_mailbox(

@@ -17,7 +17,7 @@ from accounts import attention, audit, lifecycle, restore
 from accounts.models import Audit, Mailbox, Trash
 from mailpanel.daemons import DaemonError
 from mailpanel.management.commands import collect
-from mailpanel.server import policy, sending
+from mailpanel.server import policy_service, sending
 from mailpanel.server.models import Sending, SendLimit, SendShare
 from mailpanel.server.sending import Limit
 from tests.people import find
@@ -143,10 +143,12 @@ def request(**changes) -> dict:
 
 
 def test_answers(db):
-    assert policy.answer(request(recipient_count="10")) == "DUNNO"
-    assert policy.answer(request()).startswith("450 4.7.1 user1@a.example may send to 10 recipients an hour")
-    assert policy.answer(request(sasl_username=USER.upper())).startswith("450 ")
-    assert policy.answer(request(sasl_username=OTHER, recipient_count="11")).startswith("554 5.7.1 ")
+    assert policy_service.answer(request(recipient_count="10")) == "DUNNO"
+    assert policy_service.answer(request()).startswith(
+        "450 4.7.1 user1@a.example may send to 10 recipients an hour"
+    )
+    assert policy_service.answer(request(sasl_username=USER.upper())).startswith("450 ")
+    assert policy_service.answer(request(sasl_username=OTHER, recipient_count="11")).startswith("554 5.7.1 ")
 
 
 @pytest.mark.parametrize(
@@ -158,7 +160,7 @@ def test_answers(db):
     ],
 )  # fmt: skip
 def test_what_is_no_message_of_ours_passes_and_is_not_counted(db, changes):
-    assert policy.answer(request(**changes)) == "DUNNO"
+    assert policy_service.answer(request(**changes)) == "DUNNO"
     assert rows() == []
 
 
@@ -166,7 +168,9 @@ def test_what_is_no_message_of_ours_passes_and_is_not_counted(db, changes):
 @given(user=st.text(max_size=300), count=st.text(st.characters(codec="utf-8"), max_size=12))
 def test_no_text_breaks_it(db, user, count):
     """Its answer is one line, whatever it was asked."""
-    assert "\n" not in policy._answered(request(sasl_username=user.replace("\n", ""), recipient_count=count))
+    assert "\n" not in policy_service._answered(
+        request(sasl_username=user.replace("\n", ""), recipient_count=count)
+    )
 
 
 # --- the pages ------------------------------------------------------------------------------------------------

@@ -9,11 +9,7 @@ from django.utils import timezone
 
 from domains.models import Domain
 from mailpanel.daemons import postfix
-from mailpanel.server import ledger
-from mailpanel.server.models import Key, Line, Message, Recipient, Sight, Traffic
-from mailpanel.server.models.trace import State
-from tests.people import find
-from tests.server.letters import (
+from mailpanel.management.log_lines import (
     came,
     delivered,
     gone,
@@ -22,12 +18,16 @@ from tests.server.letters import (
     passed_before_queue,
     refused,
     spam,
-    took,
     verdict,
     virus,
     waits,
     went,
-)  # fmt: skip
+)
+from mailpanel.server import ledger
+from mailpanel.server.models import Key, Line, Message, Recipient, Sight, Traffic
+from mailpanel.server.models.trace import State
+from tests.people import find
+from tests.server.log_lines import took
 
 
 def told():

@@ -10,11 +10,7 @@ from django.utils import timezone
 from accounts.models import Mailbox, Role
 from domains.models import Domain
 from mailpanel import paging
-from mailpanel.server import trace
-from mailpanel.server.models import Message, Position, Traffic
-from tests.people import find
-from tests.server.letters import (
-    NOW,
+from mailpanel.management.log_lines import (
     came,
     delivered,
     gone,
@@ -22,10 +18,14 @@ from tests.server.letters import (
     passed_before_queue,
     refused,
     spam,
-    took,
     waits,
     went,
-)  # fmt: skip
+)
+from mailpanel.server import trace
+from mailpanel.server.models import Message, MsgRcpt, Position, Traffic
+from tests.held import hold
+from tests.people import find
+from tests.server.log_lines import NOW, took
 
 LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
 
@@ -427,3 +427,18 @@ def test_a_day_of_23_and_one_of_25_hours(settings, monkeypatch):
             for period in traffic.PERIODS.values():
                 chart = traffic.chart("", period)
                 assert chart.whole.received == (24 if period.key == "day" else 31)
+
+
+def test_leads_to_what_was_held_back(as_):
+    """For whoever may read it there: of several recipients, to those that he may know of."""
+    took(spam("01234-01", "s@x.example", "user1@a.example user1@b.example"))
+    one, other = hold("user1@a.example", "user1@b.example", mail_id=Message.objects.get().quarantine)
+    for who, slips in (
+        ("user1", [one]), ("user1_b", [other]), ("dadm_a", [one]), ("help_a", [one]), ("root1", [one, other]), ("dadm_ab", [one, other]),
+    ):  # fmt: skip
+        body = page_of(as_(who), "s@x.example").content.decode()
+        there = [slip for slip in (one, other) if reverse("server:quarantine_message", args=[slip]) in body]
+        assert (who, there) == (who, slips)
+    MsgRcpt.objects.update(rs="R")
+    body = page_of(as_("root1"), "s@x.example").content.decode()
+    assert reverse("server:quarantine_message", args=[one]) not in body

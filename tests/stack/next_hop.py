@@ -4,12 +4,11 @@ import socketserver
 import threading
 
 
-class NextHop:
-    def __init__(self, address=("127.0.0.1", 0)):
-        self.knows: set[str] = set()
-        self.messages: list[str] = []
-        self.senders: list[str] = []  # of them, on the envelope
-        self._server = socketserver.ThreadingTCPServer(address, self._handler(), bind_and_activate=True)
+class Listening:
+    """A server in this process, a thread for each connection."""
+
+    def __init__(self, handler, address=("127.0.0.1", 0)):
+        self._server = socketserver.ThreadingTCPServer(address, handler)
         self._server.daemon_threads = True
         self.port = self._server.server_address[1]
         threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
@@ -18,13 +17,23 @@ class NextHop:
         self._server.shutdown()
         self._server.server_close()
 
+
+class Conversation(socketserver.StreamRequestHandler):
+    def say(self, line: str):
+        self.wfile.write(f"{line}\r\n".encode())
+
+
+class NextHop(Listening):
+    def __init__(self, address=("127.0.0.1", 0)):
+        self.knows: set[str] = set()
+        self.messages: list[str] = []
+        self.senders: list[str] = []  # of them, on the envelope
+        super().__init__(self._handler(), address)
+
     def _handler(self):
         hop = self
 
-        class Handler(socketserver.StreamRequestHandler):
-            def say(self, line: str):
-                self.wfile.write(f"{line}\r\n".encode())
-
+        class Handler(Conversation):
             def handle(self):
                 self.say("220 hop.example ESMTP")
                 for raw in self.rfile:

@@ -8,7 +8,7 @@ from django.utils import timezone
 from accounts import audit
 from accounts.models import Mailbox
 from domains.models import Alias, Domain
-from mailpanel.server import digest, letter, policies, quarantine, retention
+from mailpanel.server import digest, filter_policy, letter, quarantine, retention
 from mailpanel.server.models import DigestSent, Msg, MsgRcpt, Quarantine
 from mailpanel.server.models.filter import NEVER
 from tests.stack.mail import eventually
@@ -122,7 +122,7 @@ def test_allowed_sender_comes_through(mail):
 
 
 def test_mark_in_the_subject(mail):
-    policies.change(
+    filter_policy.change(
         MAX, {"spam_tag2_level": 3.0, "spam_kill_level": NEVER, "spam_subject_tag2": "[Müll] "}, by=BY
     )
     _code, subject = send(mail, spam(), MAX)
@@ -134,7 +134,7 @@ def test_mark_in_the_subject(mail):
 def test_digest_arrives_once(mail, monkeypatch, settings):
     monkeypatch.setattr(digest, "HOUR", 0)
     monkeypatch.setattr(digest, "_done", None)
-    policies.change(TOM, {"digest": True}, by=BY)
+    filter_policy.change(TOM, {"digest": True}, by=BY)
     keep(mail, spam(), TOM)
     assert digest.send() == 1
     digest._done = None

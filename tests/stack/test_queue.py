@@ -5,10 +5,8 @@ import os
 import pwd
 import re
 import socket
-import socketserver
 import subprocess
 import sys
-import threading
 from pathlib import Path
 
 import pytest
@@ -20,6 +18,7 @@ from mailpanel.daemons import queue
 from mailpanel.daemons.probing import Watch
 from tests import people
 from tests.stack.mail import eventually
+from tests.stack.next_hop import Conversation, Listening
 
 pytestmark = pytest.mark.once
 
@@ -29,13 +28,13 @@ SECONDS = 20
 numbers = itertools.count(1)
 
 
-class Busy:
+class Busy(Listening):
     """A next hop that knows everybody and takes nothing, with whatever it says instead; or everything, once it is told."""
 
     def __init__(self):
         hop, self.takes, self.taken = self, False, 0
 
-        class Handler(socketserver.StreamRequestHandler):
+        class Handler(Conversation):
             def handle(self):
                 self.say("220 busy.example ESMTP")
                 for line in self.rfile:
@@ -54,17 +53,7 @@ class Busy:
                         case _:
                             self.say("250 ok")
 
-            def say(self, line: str):
-                self.wfile.write(f"{line}\r\n".encode())
-
-        self._server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
-        self.port = self._server.server_address[1]
-        threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
-
-    def stop(self):
-        self._server.shutdown()
-        self._server.server_close()
+        super().__init__(Handler)
 
 
 @pytest.fixture

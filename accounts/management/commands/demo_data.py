@@ -15,13 +15,13 @@ from accounts import lifecycle, passwords, roles, usage
 from accounts.management import cast
 from accounts.management.cast import GB, Person, Place
 from accounts.models import Mailbox
-from domains import addresses
+from domains import addresses, dkim
 from domains.lifecycle import Destination, open_domain, save_alias
-from domains.models import Alias, Domain
+from domains.models import Alias, DkimKey, Domain
 from mailpanel.management.junk import make_junk, make_policies
 from mailpanel.management.operator import OperatorCommand, Refused, validate
 from mailpanel.management.past import make_past
-from mailpanel.management.post import make_mail
+from mailpanel.management.post import make_mail, make_sending
 from mailpanel.sqlite.base import dovecot_file
 
 
@@ -51,6 +51,8 @@ class Command(OperatorCommand):
         # as old as their mailboxes: nobody is shown mail of before
         Domain.objects.filter(name__in=demo.people).update(created=demo.midnight - timedelta(days=900))
         make_mail(end)
+        make_sending(end, demo.senders)
+        demo.sign()
         others = dict.fromkeys(email for email, _kind, _domains in cast.ROLES)
         staff = {email: told_roles(email) for email in [cast.SERVER_ADMIN, *others]}
         if as_json:
@@ -173,6 +175,20 @@ class Demo:
             for name in (cast.NORDWIND, cast.BOOKSHOP, cast.CLINIC)
             for box in self.people[name][:12]
         ]
+
+    @property
+    def senders(self) -> list[str]:
+        return [box.email for box in self.people[cast.NORDWIND] if box.is_active][-20:]
+
+    def sign(self) -> None:
+        """One domain signs its mail, and the key of another waits for its record."""
+        signing, waiting = (
+            dkim.make(Domain.objects.get(pk=name), f"{self.midnight:%Y%m}", by=self.by)
+            for name in (cast.NORDWIND, cast.BOOKSHOP)
+        )
+        dkim.let_sign(signing, by=self.by)
+        for key, seen in ((signing, DkimKey.Seen.RIGHT), (waiting, DkimKey.Seen.MISSING)):
+            DkimKey.objects.filter(pk=key.pk).update(seen=seen, asked=self.midnight)
 
     # --- aliases ---
 

@@ -7,7 +7,7 @@ from django.core.management.base import BaseCommand
 from django.db import connections
 
 from mailpanel.daemons import targets
-from mailpanel.server.policy import Service
+from mailpanel.server.policy_service import Service
 
 
 class Command(BaseCommand):

@@ -10,8 +10,8 @@ from django.utils.translation import gettext_lazy
 from accounts import access
 from domains import addresses
 from domains.models import one_line
-from mailpanel.forms import EditForm, PanelForm, Text
-from mailpanel.server import policies, quarantine
+from mailpanel.forms import AS_IS, EditForm, PanelForm, Text
+from mailpanel.server import filter_policy, quarantine
 from mailpanel.server.models import FilterPolicy
 from mailpanel.server.models.filter import ALLOWED, BANNED, BLOCKED, DEFAULTS, NEVER, SERVER, SUBJECT
 from mailpanel.server.models.quarantine import BANNED as BANNED_FILE
@@ -59,7 +59,7 @@ def whose(scope: str) -> str:
     """Who says so, in a sentence."""
     if scope == SERVER:
         return _("the server")
-    return addresses.to_unicode(policies.name(scope))
+    return addresses.to_unicode(filter_policy.name(scope))
 
 
 def _names(rules: str | None) -> list[str]:
@@ -90,9 +90,9 @@ class PolicyForm(EditForm):
 
     def __init__(self, *args, row: FilterPolicy, may_skip_virus_checks: bool, **kwargs):
         self.scope = row.scope
-        self.above = policies.applied(policies.wider(row.scope))
+        self.above = filter_policy.applied(filter_policy.wider(row.scope))
         self.base_fields = self.base_fields | self._fields(row, may_skip_virus_checks)
-        super().__init__(*args, row=row, about=("filter", policies.name(row.scope)), **kwargs)
+        super().__init__(*args, row=row, about=("filter", filter_policy.name(row.scope)), **kwargs)
         self.order_fields(
             ["spam_tag2_level", "subject", "mark", "spam_kill_level", "spam_tag_level", "digest", "bypass_spam_checks",
              "bypass_virus_checks", "bypass_banned_checks", "files", "sets"]
@@ -192,7 +192,7 @@ class SendersForm(PanelForm):
     senders = forms.CharField(
         label=gettext_lazy("Senders"),
         max_length=20_000,
-        widget=forms.Textarea(attrs={"rows": 3, "autocapitalize": "none", "spellcheck": "false"}),
+        widget=forms.Textarea(attrs={"rows": 3} | AS_IS),
         help_text=gettext_lazy(
             "Addresses, or whole domains such as @example.org; each on a line of its own."
         ),
@@ -210,9 +210,9 @@ class SendersForm(PanelForm):
     def clean_senders(self) -> list[str]:
         found, errors = [], []
         lines = [line for line in self.cleaned_data["senders"].splitlines() if line.strip()]
-        for line in lines[: policies.MOST_SENDERS + 1]:
+        for line in lines[: filter_policy.MOST_SENDERS + 1]:
             try:
-                found.append(policies.parse_sender(line))
+                found.append(filter_policy.parse_sender(line))
             except ValidationError as error:
                 errors.append(f"{line.strip()[:80]}: {' '.join(error.messages)}" if len(lines) > 1 else error)
         if errors:
@@ -220,14 +220,11 @@ class SendersForm(PanelForm):
         return found
 
 
-_AS_IS = {"autocapitalize": "none", "spellcheck": "false"}
-
-
 class QuarantineForm(PanelForm):
     """What to find in the quarantine. A filter that means nothing says so at its field, and finds nothing."""
 
-    to = Text(label=gettext_lazy("For"), required=False, max_length=400, attrs=_AS_IS)
-    sender = Text(label=gettext_lazy("From"), required=False, max_length=400, attrs=_AS_IS)
+    to = Text(label=gettext_lazy("For"), required=False, max_length=400, attrs=AS_IS)
+    sender = Text(label=gettext_lazy("From"), required=False, max_length=400, attrs=AS_IS)
     kind = forms.ChoiceField(
         label=gettext_lazy("Held back as"),
         required=False,
@@ -254,10 +251,10 @@ class QuarantineForm(PanelForm):
         return {name: asked[name] for name in ("to", "sender", "kind", "mine") if asked.get(name)}
 
     def clean_to(self) -> str:
-        return policies.parse_sender(typed) if (typed := self.cleaned_data["to"]) else ""
+        return filter_policy.parse_sender(typed) if (typed := self.cleaned_data["to"]) else ""
 
     def clean_sender(self) -> str:
-        return policies.parse_sender(typed) if (typed := self.cleaned_data["sender"]) else ""
+        return filter_policy.parse_sender(typed) if (typed := self.cleaned_data["sender"]) else ""
 
     @property
     def used(self) -> bool:

@@ -1,5 +1,4 @@
 import re
-from datetime import timedelta
 
 from django import forms
 from django.core.exceptions import ValidationError
@@ -7,12 +6,11 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from domains.models import STEERING
-from mailpanel.forms import Day, PanelForm, Text, midnight
+from mailpanel.forms import AS_IS, PeriodForm, Text
 from mailpanel.server.messages import bare
 from mailpanel.server.models.trace import State
 from mailpanel.server.trace import SHOWN, Sought
 
-_AS_IS = {"autocapitalize": "none", "spellcheck": "false"}
 STATES = {
     "delivered": (gettext_lazy("delivered"), (State.DELIVERED, State.SENT)),
     "waiting": (gettext_lazy("waiting"), (State.WAITING,)),
@@ -22,18 +20,16 @@ STATES = {
 }
 
 
-class TraceForm(PanelForm):
+class TraceForm(PeriodForm):
     """What to find. A filter that means nothing says so at its field, and narrows nothing."""
 
-    address = Text(label=gettext_lazy("Sender or recipient"), required=False, max_length=400, attrs=_AS_IS)
-    name = Text(label=gettext_lazy("Message-ID or queue ID"), required=False, max_length=400, attrs=_AS_IS)
+    address = Text(label=gettext_lazy("Sender or recipient"), required=False, max_length=400, attrs=AS_IS)
+    name = Text(label=gettext_lazy("Message-ID or queue ID"), required=False, max_length=400, attrs=AS_IS)
     state = forms.ChoiceField(
         label=gettext_lazy("What became of it"),
         required=False,
         choices=lambda: [("", _("anything")), *((key, words) for key, (words, _states) in STATES.items())],
     )
-    since = Day(label=gettext_lazy("From"), required=False)
-    until = Day(label=gettext_lazy("To"), required=False)
 
     def clean_address(self) -> str:
         """Whatever a stranger may have as an address, so this is no check that it would be one here."""
@@ -52,12 +48,6 @@ class TraceForm(PanelForm):
     def clean_name(self) -> str:
         return STEERING.sub("", self.cleaned_data["name"]).strip()
 
-    def clean(self):
-        data = super().clean()
-        if data.get("since") and data.get("until") and data["until"] < data["since"]:
-            self.add_error("until", _("This is before the first day."))
-        return data
-
     @property
     def used(self) -> bool:
         self.is_valid()
@@ -66,11 +56,11 @@ class TraceForm(PanelForm):
     def sought(self) -> Sought:
         self.is_valid()
         data = self.cleaned_data
-        since, until = data.get("since"), data.get("until")
+        since, until = self.period
         return Sought(
             address=data.get("address", ""),
             name=data.get("name", ""),
             states=STATES[data["state"]][1] if data.get("state") else SHOWN,
-            since=since and midnight(since),
-            until=until and midnight(until + timedelta(days=1)),
+            since=since,
+            until=until,
         )

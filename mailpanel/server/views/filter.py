@@ -11,7 +11,7 @@ from accounts.access import To
 from accounts.models import Mailbox
 from accounts.views import by
 from domains.views import head
-from mailpanel.server import policies
+from mailpanel.server import filter_policy
 from mailpanel.server.forms.filter import LABELS, PolicyForm, SendersForm, whose, words
 from mailpanel.server.models import FilterSender
 from mailpanel.server.models.filter import ALLOWED, SERVER
@@ -25,7 +25,7 @@ def server_filter(request):
 def domain_filter(request, name):
     found = access.domain(request.user, name, to=To.SEE if request.method in ("GET", "HEAD") else To.CHANGE)
     may_change = access.rights(request.user).administers(found.name) and not found.alias_of_id
-    scope = policies.of_domain(found.alias_of_id or found.name)
+    scope = filter_policy.of_domain(found.alias_of_id or found.name)
     return _page(request, scope, "domains/domain_filter.html", head(request, found), may_set=may_change)
 
 
@@ -52,14 +52,14 @@ def _page(request, scope: str, template: str, context: dict, *, may_set: bool = 
     do = request.POST.get("do") if may_set else None
     form = PolicyForm(
         request.POST if do == "save" else None,
-        row=policies.row(scope),
-        may_skip_virus_checks=access.may_skip_virus_checks(request.user, policies.domain(scope)),
+        row=filter_policy.row(scope),
+        may_skip_virus_checks=access.may_skip_virus_checks(request.user, filter_policy.domain(scope)),
     )
     senders = SendersForm(request.POST if do == "add" else None, prefix="of")
     if do in _DO and _DO[do](request, scope, form, senders):
         return redirect(request.path)
     there = FilterSender.objects.filter(scope=scope).order_by("sender")
-    facts = policies.applied([scope, *policies.wider(scope)])
+    facts = filter_policy.applied([scope, *filter_policy.wider(scope)])
     context |= {
         "form": form,
         "senders_form": senders,
@@ -77,7 +77,7 @@ def _save(request, scope, form, senders) -> bool:
     return form.is_valid() and _done(
         request,
         form,
-        lambda: policies.change(scope, form.columns, by=by(request), compare=form.compare),
+        lambda: filter_policy.change(scope, form.columns, by=by(request), compare=form.compare),
         _("It is saved, and holds for the next message."),
     )
 
@@ -94,14 +94,14 @@ def _add(request, scope, form, senders) -> bool:
     return _done(
         request,
         senders,
-        lambda: policies.add_senders(scope, chosen, wb, by=by(request)),
+        lambda: filter_policy.add_senders(scope, chosen, wb, by=by(request)),
         done % len(chosen),
     )
 
 
 def _remove(request, scope, form, senders) -> bool:
-    chosen = request.POST.getlist("sender")[: policies.MOST_SENDERS]
-    if policies.remove_senders(scope, chosen, by=by(request)):
+    chosen = request.POST.getlist("sender")[: filter_policy.MOST_SENDERS]
+    if filter_policy.remove_senders(scope, chosen, by=by(request)):
         messages.success(request, _("It is removed from the list."))
     return True
 

@@ -9,7 +9,7 @@ from django.views.decorators.http import require_safe
 from accounts import access
 from accounts.access import OutOfReach, To
 from domains.views import head
-from mailpanel.server import path, trace, traffic
+from mailpanel.server import path, quarantine, trace, traffic
 from mailpanel.server.forms.trace import TraceForm
 from mailpanel.server.models import Position
 
@@ -50,6 +50,7 @@ def message(request, pk):
         "way": way,
         "next_try": due,
         "overdue": due is not None and due < timezone.now(),
+        "held": [one for one in quarantine.of_message(request.user, found.row.quarantine) if one.may_read],
         "sees_log": access.rights(request.user).server,
     }
     return render(request, "server/trace_message.html", context)

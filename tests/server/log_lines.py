@@ -5,26 +5,7 @@ from datetime import UTC, datetime, timedelta
 from django.db import transaction
 
 from mailpanel.daemons import maillog
-from mailpanel.management.letters import (
-    came,
-    delivered,
-    gone,
-    not_owned,
-    passed_after_queue,
-    passed_before_queue,
-    refused,
-    spam,
-    verdict,
-    virus,
-    waits,
-    went,
-)  # fmt: skip
 from mailpanel.server.ledger import Ledger
-
-__all__ = [
-    "NOW", "came", "delivered", "gone", "not_owned", "passed_after_queue", "passed_before_queue", "refused", "spam", "took",
-    "verdict", "virus", "waits", "went",
-]  # fmt: skip
 
 NOW = datetime.now(UTC)
 
