@@ -146,6 +146,13 @@ def test_a_place_that_was_never_given(as_, place):
         assert as_("dadm_a").get(reverse("server:messages"), {name: place}).status_code == 200
 
 
+@pytest.mark.parametrize("number", [2**31, 2**63 - 1, 2**63, 10**25])
+def test_a_number_that_no_message_has(as_, number):
+    some()
+    for who in ("root1", "user1"):
+        assert as_(who).get(f"/messages/{number}/").status_code == 404
+
+
 def test_pages_by_key(as_, monkeypatch):
     """Through all pages and back, with several of the same second and in several domains: each once, in order."""
     monkeypatch.setattr(trace, "SIZE", 4)
