@@ -194,7 +194,7 @@ def test_close_domain_is_a_fixed_number_of_statements(world, django_assert_max_n
     Mailbox.objects.bulk_create(
         Mailbox(email=f"x{i}@hosted.example", domain_id="hosted.example") for i in range(500)
     )
-    with django_assert_max_num_queries(56):
+    with django_assert_max_num_queries(61):
         told(lifecycle.close_domain, Domain.objects.get(name="hosted.example"), by=BY)
     assert Trash.objects.filter(table="user", domain="hosted.example").count() == 500
 
