@@ -40,7 +40,7 @@ def bring_back(
         left += _bring_back_senders(rows, told)
         for model in (AppPassword, SecondFactor, RecoveryCode, SendLimit):
             trash.put_back(model, _of(rows, model))
-        _bring_back_filter(rows, emails, head)
+        _bring_back_filter(rows, emails, [head.name] if head.table == Domain._meta.db_table else [])
         domains = Domain.objects.values("name")
         trash.put_back(Role, _of(rows, Role).filter(Q(domain="") | Q(domain__in=domains)))
         if _of(rows, Role).exists():
@@ -138,11 +138,11 @@ def _bring_back_aliases(rows: QuerySet, told: Callable[[str], str]) -> list[str]
     return left
 
 
-def _bring_back_filter(rows: QuerySet, emails: list[str], head: Trash) -> None:
+def _bring_back_filter(rows: QuerySet, emails: list[str], domains: list[str]) -> None:
     """The policies and senders, and what waits in the quarantine."""
     for model in (FilterPolicy, FilterSender):
         trash.put_back(model, _of(rows, model))
-    retention.bring_back(emails, [head.name] if head.table == Domain._meta.db_table else [])
+    retention.bring_back(emails, Domain.objects.filter(name__in=domains))
 
 
 def _bring_back_senders(rows: QuerySet, told: Callable[[str], str]) -> list[str]:

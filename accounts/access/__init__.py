@@ -23,6 +23,7 @@ from accounts.access.directory import (
 from accounts.access.mail import (
     may_filter,
     may_read,
+    may_read_for,
     may_release_viruses,
     may_skip_virus_checks,
     quarantine_domains,
@@ -38,6 +39,6 @@ from accounts.access.trash import deleted, deletion, deletions, may_bring_back
 __all__ = [
     "OutOfReach", "Rights", "To", "admin", "alias", "aliases", "changeable", "deleted", "deletion", "deletions", "domain", "domain_fields",
     "domains", "for_templates", "give", "holder", "log", "mailbox", "mailboxes", "may", "may_bring_back", "may_change_alias", "may_filter",
-    "may_read", "may_release_viruses", "may_skip_virus_checks", "may_take", "own_log", "quarantine_domains", "reach", "rights", "roles_of",
+    "may_read", "may_read_for", "may_release_viruses", "may_skip_virus_checks", "may_take", "own_log", "quarantine_domains", "reach", "rights", "roles_of",
     "scope", "sees", "senders", "server", "source_of_alias", "staff", "take", "told", "traced", "traffic", "why_not",
 ]  # fmt: skip

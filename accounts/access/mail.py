@@ -55,5 +55,11 @@ def may_read(actor: Mailbox, target: Mailbox) -> bool:
     return actor.pk == target.pk or may(actor, To.RESET, target)
 
 
+def may_read_for(actor: Mailbox, owners: list[Mailbox], domain: str) -> bool:
+    """The same of a message for all of these. Where nobody's mailbox is behind its address (any more), that takes whoever
+    may make one of that name: it may have been for somebody whom the helpdesk does not outrank."""
+    return all(may_read(actor, box) for box in owners) if owners else rights(actor).administers(domain)
+
+
 def may_release_viruses(actor: Mailbox) -> bool:
     return rights(actor).server

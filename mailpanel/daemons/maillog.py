@@ -141,7 +141,7 @@ def read(line: Line) -> Event | None:
         if (
             event
             and event.kind == "refused"
-            and event.status == "RCPT"
+            and event.status in ("RCPT", "DATA", "BDAT")
             and service[-1] in ("submission", "smtps")
         ):
             event = replace(event, login=event.sender or "")

@@ -13,6 +13,7 @@ import logging
 import os
 import socket
 import time
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
@@ -34,6 +35,8 @@ PORTION = 128 * 1024  # bytes of each log in one transaction
 BEFORE = 512  # bytes that a place is known by
 HOURS = timedelta(days=90)
 MISSING, UNREADABLE = "missing", "unreadable"
+# zlib's and EOFError: a compressed log that is damaged, by a full disk for instance.
+_UNREADABLE = (OSError, EOFError, zlib.error)
 
 
 class ReadByAnother(Exception):
@@ -85,7 +88,7 @@ class Follower:
             before = Place(position.inode, position.offset, position.length, position.fingerprint)
             try:
                 lines, after = portion(path, before)
-            except OSError as error:
+            except _UNREADABLE as error:
                 self._note(position, MISSING if isinstance(error, FileNotFoundError) else UNREADABLE)
                 continue
             moved = moved or after != before
@@ -144,7 +147,7 @@ def trim() -> None:
 
 
 def portion(path: Path, place: Place) -> tuple[list[bytes], Place]:
-    """The next whole lines after this place, and the place after them. Raises OSError."""
+    """The next whole lines after this place, and the place after them. Raises one of _UNREADABLE."""
     there, *later = _from(path, place)
     with _opened(there) as file:
         inode = os.stat(there).st_ino
@@ -188,7 +191,7 @@ def _has(path: Path, place: Place) -> bool:
     try:
         with _opened(path) as file:
             return _is_in(file, os.stat(path).st_ino, place)
-    except (OSError, EOFError):
+    except _UNREADABLE:
         return False
 
 

@@ -206,7 +206,7 @@ def held(actor: Mailbox, rows: list[MsgRcpt], own: set[int]) -> list[Held]:
     access.roles_of(list({box.pk: box for boxes in behind.values() for box in boxes}.values()))
     for one in found:
         one.owners = [actor] if one.row.rid in own else behind[one.base]
-        one.may_read = all(access.may_read(actor, box) for box in one.owners)
+        one.may_read = access.may_read_for(actor, one.owners, one.domain)
         one.may_release = one.may_read and (not one.is_virus or access.may_release_viruses(actor))
     return found
 

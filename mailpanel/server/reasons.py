@@ -32,7 +32,7 @@ _KNOWN = [
         (r"connection refused|timed out|no route to host|network is unreachable|lost connection|server dropped connection",
          gettext_noop("The server of %(domain)s does not answer.")),
         (r"gr[ae]y-?list", gettext_noop("The server of %(domain)s puts off whom it does not know yet.")),
-        (r"too many|rate limit|limit exceeded|over the limit|too much mail", gettext_noop("More was sent than is allowed in this time.")),
+        (r"may send to \d+ recipients an? \w+|too many|rate limit|limit exceeded|over the limit|too much mail", gettext_noop("More was sent than is allowed in this time.")),
         (r"\btls\b|certificate", gettext_noop("No encrypted connection to the server of %(domain)s came about.")),
         (r"helo command rejected|need fully-qualified", gettext_noop("The sending program does not say properly who it is.")),
         (r"delivery temporarily suspended", gettext_noop("The server of %(domain)s did not answer a moment ago, and is given a rest.")),

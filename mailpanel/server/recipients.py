@@ -1,5 +1,6 @@
 """To whom belongs what was held back for an address: the mailboxes that its mail would have reached."""
 
+from itertools import chain
 from math import ceil
 
 from django.db.models import Q
@@ -7,10 +8,10 @@ from django.db.models import Q
 from accounts.models import Mailbox
 from domains import addresses
 from domains.models import Alias, Domain
+from domains.routing import MARKED_STEPS, Routes, base
 from mailpanel.server.models import Maddr
 
 MOST = 500  # addresses with a +tag that count as somebody's own, the newest
-STEPS = 5  # of aliases that lead to aliases
 
 
 def own(boxes: list[Mailbox]) -> dict[int, dict[int, int]]:
@@ -37,49 +38,43 @@ def own(boxes: list[Mailbox]) -> dict[int, dict[int, int]]:
             since[source] = (box.pk, ceil(max(box.created, to[0].created).timestamp()))
     found: dict[int, dict[int, int]] = {box.pk: {} for box in boxes}
     known = Maddr.objects.filter(base__in=since).order_by("-id").values_list("id", "base")
-    for key, base in known[: MOST * len(boxes)]:
-        box, moment = since[base]
+    for key, name in known[: MOST * len(boxes)]:
+        box, moment = since[name]
         found[box][key] = moment
     return found
 
 
 def behind(bases: set[str]) -> dict[str, list[Mailbox]]:
-    """The mailboxes here that mail for each of these addresses (without +tag) would reach, by mirrors and aliases; three
-    statements for each step."""
+    """The mailboxes here that mail for each of these addresses (without +tag) would reach, also where they are off; nobody
+    where that is further away than anybody looks. Five statements for each step."""
     ends: dict[str, set[str]] = {}
     onward: dict[str, set[str]] = {}
-    level, boxes = set(bases), {}
-    for _step in range(STEPS):
-        level -= onward.keys()
+    level, boxes, routes = set(bases), {}, Routes()
+    for _step in range(MARKED_STEPS):
         if not level:
             break
-        targets = dict(
-            Domain.objects.filter(
-                name__in={addresses.split(one)[1] for one in level}, alias_of__isnull=False
-            ).values_list("name", "alias_of")
-        )
-        names = {one: _in_target(one, targets) for one in level}
-        of_source: dict[str, set[str]] = {}
-        for alias in Alias.objects.filter(source__in=names.values(), enabled=True):
-            if alias.is_alive:
-                of_source.setdefault(alias.source, set()).add(alias.destination)
-        boxes |= {box.email: box for box in Mailbox.objects.filter(email__in=names.values())}
-        for one, name in names.items():
-            onward[one] = {_base(to) for to in of_source.get(name, ()) if to != name}
-            keeps = not onward[one] or name in of_source.get(name, ())
-            ends[one] = {name} if keeps and name in boxes else set()
-        level = {to for one in level for to in onward[one]}
-    return {base: [boxes[email] for email in sorted(_reach(base, onward, ends))] for base in bases}
+        steps, names = routes.steps(level), _with_targets(level)
+        boxes |= {
+            box.email: box for box in Mailbox.objects.filter(email__in={*chain(*names.values())}).order_by()
+        }
+        for one, step in steps.items():
+            onward[one] = {base(to) for to in step.onward}
+            is_end = step.end == "mailbox" or not step.onward
+            ends[one] = {name for name in names[one] if name in boxes} if is_end else set()
+        level = {to for one in level for to in onward[one]} - onward.keys()
+    return {one: [boxes[email] for email in sorted(_reach(one, onward, ends))] for one in bases}
 
 
-def _reach(base: str, onward: dict, ends: dict) -> set[str]:
-    seen, waiting, found = set(), [base], set()
+def _reach(address: str, onward: dict, ends: dict) -> set[str]:
+    seen, waiting, found = set(), [address], set()
     while waiting:
         one = waiting.pop()
+        if one not in onward:
+            return set()
         if one not in seen:
             seen.add(one)
-            found |= ends.get(one, set())
-            waiting += onward.get(one, ())
+            found |= ends[one]
+            waiting += onward[one]
     return found
 
 
@@ -98,11 +93,14 @@ def _names(box: Mailbox, mirrors: dict[str, list[Domain]]):
         yield f"{local}@{mirror.name}", mirror.created
 
 
-def _in_target(address: str, targets: dict[str, str]) -> str:
-    local, domain = addresses.split(address)
-    return f"{local}@{targets.get(domain, domain)}"
-
-
-def _base(address: str) -> str:
-    local, domain = addresses.split(address)
-    return f"{local.partition('+')[0]}@{domain}"
+def _with_targets(level: set[str]) -> dict[str, list[str]]:
+    """Each of these addresses, with the one that it mirrors if it does."""
+    parts = {one: addresses.split(one) for one in level}
+    mirrors = Domain.objects.filter(
+        name__in={domain for _local, domain in parts.values()}, alias_of__isnull=False
+    )
+    targets = dict(mirrors.values_list("name", "alias_of"))
+    return {
+        one: [one, *(f"{local}@{target}" for target in filter(None, [targets.get(domain)]))]
+        for one, (local, domain) in parts.items()
+    }

@@ -35,10 +35,13 @@ def domain_to_trash(name: str) -> None:
     MsgRcpt.objects.filter(domain=name, kind__in=KINDS).update(rs=IN_TRASH)
 
 
-def bring_back(emails: Iterable[str], domains: Iterable[str]) -> None:
+def bring_back(emails: Iterable[str], domains: Iterable[Domain]) -> None:
+    """What was held before a domain was made belongs to a former one of its name, and stays."""
     for ids in _recipients(emails):
         MsgRcpt.objects.filter(rid__in=ids, rs=IN_TRASH).update(rs=WAITS)
-    MsgRcpt.objects.filter(domain__in=list(domains), rs=IN_TRASH).update(rs=WAITS)
+    for domain in domains:
+        since = int(domain.created.timestamp())
+        MsgRcpt.objects.filter(domain=domain.name, rs=IN_TRASH, made__gte=since).update(rs=WAITS)
 
 
 def erase(email: str) -> None:

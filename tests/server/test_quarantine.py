@@ -1,5 +1,6 @@
 """Who sees what of the quarantine, and what becomes of it when it is released or deleted."""
 
+import itertools
 from datetime import timedelta
 
 import pytest
@@ -145,6 +146,53 @@ def test_reading_an_alias_of_somebody_above(world, as_):
     Alias.objects.create(source="boss-of-it@a.example", destination="alias2@a.example", domain_id="a.example")
     Alias.objects.create(source="alias2@a.example", destination="chief@a.example", domain_id="a.example")
     (slip,) = hold("boss-of-it@a.example")
+    assert as_("help_a").get(reverse("server:quarantine_message", args=[slip])).status_code == 403
+
+
+def _alias(source, destination, **more):
+    return Alias.objects.create(source=source, destination=destination, domain_id="a.example", **more)
+
+
+def test_reading_what_came_to_somebody_above_by_the_catch_all(world, as_):
+    _alias("@a.example", "chief@a.example")
+    (slip,) = hold("whoever@a.example")
+    for who, status in {"help_a": 403, "dadm_a": 403, "root1": 200}.items():
+        assert as_(who).get(reverse("server:quarantine_message", args=[slip])).status_code == status
+
+
+def test_reading_what_came_to_somebody_above_step_by_step(world, as_):
+    names = [*(f"step{number}@a.example" for number in range(12)), "chief@a.example"]
+    for source, destination in itertools.pairwise(names):
+        _alias(source, destination)
+    (slip,) = hold(names[0])
+    for who, status in {"help_a": 403, "dadm_a": 403, "root1": 200}.items():
+        assert as_(who).get(reverse("server:quarantine_message", args=[slip])).status_code == status
+
+
+def test_reading_what_came_to_the_postmaster(world, as_, settings):
+    """Of the server, for each domain."""
+    settings.MAILPANEL_POSTMASTER = find("root1").email
+    (slip,) = hold("abuse@b.example")
+    assert shown(as_("dadm_b")) == [slip]
+    assert as_("dadm_b").get(reverse("server:quarantine_message", args=[slip])).status_code == 403
+
+
+@pytest.mark.parametrize("change", [{"enabled": False}, {"expires": timezone.now()}, None])
+def test_reading_where_an_alias_led_nowhere_any_more(world, as_, change):
+    """Once it led to somebody above; whoever may make an alias of that name reads it, and not the helpdesk."""
+    row = _alias("boss-of-it@a.example", "chief@a.example")
+    (slip,) = hold("boss-of-it@a.example")
+    Alias.objects.filter(pk=row.pk).update(**change) if change else row.delete()
+    url = reverse("server:quarantine_message", args=[slip])
+    for who, status in {"help_a": 403, "dadm_a": 200, "dadm_b": 404, "user1": 404, "root1": 200}.items():
+        assert as_(who).get(url).status_code == status
+    act(as_("help_a"), "delete", [slip], sure="1")
+    assert state(slip) == ""
+
+
+def test_reading_somebody_above_who_is_switched_off(world, as_):
+    Mailbox.objects.filter(email="chief@a.example").update(enabled=False)
+    (slip,) = hold("chief@a.example")
     assert as_("help_a").get(reverse("server:quarantine_message", args=[slip])).status_code == 403
 
 

@@ -6,16 +6,17 @@ from io import StringIO
 
 import pytest
 from django.core.management import call_command
+from django.db.models import F
 from django.utils import timezone
 
 from accounts import audit, bulk, lifecycle, restore, trash
 from accounts.bulk import Change
 from accounts.models import Mailbox, Trash
-from domains.models import Alias, Domain
+from domains.models import Alias, DkimKey, Domain
 from mailpanel.daemons import DaemonError
 from mailpanel.management.commands import collect
 from mailpanel.server import quarantine, retention
-from mailpanel.server.models import Maddr, Msg, MsgRcpt, Quarantine
+from mailpanel.server.models import FilterPolicy, FilterSender, Maddr, Msg, MsgRcpt, Quarantine, SendLimit
 from tests.held import address, hold
 from tests.people import find
 
@@ -70,6 +71,58 @@ def test_goes_and_comes_back_with_the_domain(world):
     assert seen() == {other}
     restore.bring_back(Trash.objects.order_by("-id").first().deletion, by=BY)
     assert seen() == {*slips, other}
+
+
+def test_a_domain_made_anew_brings_back_nothing_of_the_former_one(world):
+    """Nor when it is itself deleted and brought back."""
+    b = Domain.objects.get(name="b.example")
+    hold("user1@b.example", "sales@b.example", ago=3 * DAY)
+    without_dovecot(lifecycle.close_domain, b)
+    Domain.objects.create(name="b.example")
+    Domain.objects.filter(name="b.example").update(created=timezone.now() - timedelta(days=1))
+    (own,) = hold("sales@b.example", ago=60)
+    without_dovecot(lifecycle.close_domain, Domain.objects.get(name="b.example"))
+    restore.bring_back(Trash.objects.order_by("-id").first().deletion, by=BY)
+    assert seen() == {own}
+
+
+def test_a_domain_with_everything_is_the_same_when_it_is_back(world, django_assert_max_num_queries):
+    """Keys, limits, policies, lists of senders and the quarantine together, at the domain and at its mailboxes; and the
+    number of statements does not grow with them."""
+    name, emails = "hosted.example", [f"x{number}@hosted.example" for number in range(300)]
+    Mailbox.objects.bulk_create(Mailbox(email=email, domain_id=name) for email in emails)
+    Domain.objects.filter(name=name).update(mailbox_count=F("mailbox_count") + len(emails))
+    for number, key in enumerate(("retired", "signing", "waiting")):
+        DkimKey.objects.create(
+            domain_id=name, selector=f"k{number}", private_key=key, public_key="x", state=key
+        )
+    scopes = [f"@{name}", *emails]
+    SendLimit.objects.bulk_create(SendLimit(scope=one, per_hour=7, per_day=None) for one in scopes)
+    FilterPolicy.objects.bulk_create(
+        FilterPolicy(scope=one, spam_kill_level=7.5, digest=True) for one in scopes
+    )
+    FilterSender.objects.bulk_create(FilterSender(scope=one, sender="x@y.example", wb="W") for one in scopes)
+    hold(*emails[:20], "nobody@hosted.example")
+    hold(USER)
+
+    def there():
+        models = (Domain, Mailbox, DkimKey, SendLimit, FilterPolicy, FilterSender, MsgRcpt)
+        return {model: sorted(map(str, model.objects.values())) for model in models}
+
+    before = there()
+    with django_assert_max_num_queries(70):
+        without_dovecot(lifecycle.close_domain, Domain.objects.get(name=name))
+    left = there()
+    assert all(name not in row for model in left for row in left[model] if model is not MsgRcpt)
+    assert len(seen()) == 1
+    with django_assert_max_num_queries(90):
+        restore.bring_back(Trash.objects.order_by("-id").first().deletion, by=BY)
+    back = there()
+    for model, rows in before.items():
+        assert back[model] == rows, model
+    assert not Trash.objects.filter(
+        table__in=("dkim_key", "send_limit", "filter_policy", "filter_sender")
+    ).exists()
 
 
 def test_goes_with_a_mirror(world):

@@ -158,6 +158,27 @@ def test_compressed_meanwhile(log, follow):
     log.is_read()
 
 
+@pytest.mark.parametrize("damage", ["cut", "changed", "none of it"])
+def test_compressed_and_damaged_stops_no_other_log(log, follow, damage):
+    """What is in it cannot be had; the lines that come after it are read."""
+    log.write(200)
+    follow()
+    packed = log.path.with_name("mail.log.2.gz")
+    data = bytearray(gzip.compress(log.path.read_bytes()))
+    data = {"cut": data[:-30], "changed": data, "none of it": b"never packed"}[damage]
+    if damage == "changed":
+        data[20:60] = bytes(40)
+    packed.write_bytes(data)
+    log.path.unlink()
+    log.write(3)
+    other = log.path.with_name("other.log")
+    log.write(2, other)
+    reading = Follower([str(log.path), str(other)])
+    for _time in range(4):
+        reading.step()
+    log.is_read()
+
+
 def test_replaced_by_something_else(log, follow):
     """A log that is not the one of before is read from its beginning."""
     log.write(3)

@@ -7,6 +7,7 @@ import pytest
 from django.urls import reverse
 from django.utils import timezone
 
+from accounts import audit
 from accounts.models import Mailbox, Role
 from domains.models import Domain
 from mailpanel import paging
@@ -21,8 +22,9 @@ from mailpanel.management.log_lines import (
     waits,
     went,
 )
-from mailpanel.server import trace
+from mailpanel.server import policy_service, sending, trace
 from mailpanel.server.models import Message, MsgRcpt, Position, Traffic
+from mailpanel.server.sending import Limit
 from tests.held import hold
 from tests.people import find
 from tests.server.log_lines import NOW, took
@@ -144,6 +146,13 @@ def test_a_place_that_was_never_given(as_, place):
     some()
     for name in ("before", "after"):
         assert as_("dadm_a").get(reverse("server:messages"), {name: place}).status_code == 200
+
+
+@pytest.mark.parametrize("number", [2**31, 2**63 - 1, 2**63, 10**25])
+def test_a_number_that_no_message_has(as_, number):
+    some()
+    for who in ("root1", "user1"):
+        assert as_(who).get(f"/messages/{number}/").status_code == 404
 
 
 def test_pages_by_key(as_, monkeypatch):
@@ -332,6 +341,34 @@ def test_the_way_in_words(as_, lines, words):
     for who in ("user1", "help_a", "root1"):
         body = text(page_of(as_(who), "s@x.example")).lower()
         assert [one for one in words if one.lower() not in body] == []
+
+
+@pytest.mark.parametrize("verb", ["DATA", "BDAT"])
+@pytest.mark.parametrize("before_queue", [True, False])
+@pytest.mark.parametrize("limit", [Limit(4, None), Limit(None, 4), Limit(1, None)])
+def test_over_the_sending_limit_in_words(as_, limit, before_queue, verb):
+    """As Postfix writes what our own service has said: whose mailbox it is sees it, also before the queue, where no line tells who signed in."""
+    sending.set_limit("user1@a.example", limit, by=audit.By("shell:root"))
+    answers = [policy_service.answer(asked(2)) for _message in range(3)]
+    code, words = answers[-1].split(" ", 1)
+    key = "NOQUEUE" if before_queue else "4dKxyx5bVRz1Yj"
+    client = "client=unknown[192.0.2.1], sasl_method=PLAIN, sasl_username=user1@a.example"
+    took(
+        [
+            f"postfix/submission/smtpd[7]: {key}: {client}",
+            f"postfix/submission/smtpd[7]: {key}: reject: {verb} from unknown[192.0.2.1]: {code} {words.partition(' ')[0]}"
+            f" <{verb}>: Data command rejected: {words.partition(' ')[2]}; from=<user1@a.example> proto=ESMTP helo=<h>",
+        ]
+    )
+    for who in ("user1", "help_a", "root1"):
+        body = text(page_of(as_(who), "user1@a.example"))
+        assert "More was sent than is allowed in this time." in body
+        assert who == "user1" or "user1@a.example may send to" in body
+    assert page_of(as_("user2"), "user1@a.example").status_code == 404
+
+
+def asked(count: int) -> dict[str, str]:
+    return {"protocol_state": "DATA", "sasl_username": "user1@a.example", "recipient_count": str(count)}
 
 
 def test_not_owned_in_words(as_):

@@ -394,7 +394,7 @@ def test_what_is_not_sent_comes_back_to_whoever_submitted_it(mail, made):
     code, subject = send(mail, made(), BEN, sender=ANNA, client=mail.submission(ANNA, PASSWORD))
     assert code == 250
     assert eventually(lambda: len(mail.subjects(ANNA, PASSWORD)) == before + 1)
-    assert mail.subjects(ANNA, PASSWORD)[-1] == "Undelivered Mail Returned to Sender"
+    assert mail.subjects(ANNA, PASSWORD)[-1] == "Not delivered: your message has come back"
     assert subject not in mail.subjects(BEN, PASSWORD)
     assert kept(subject).originating == "Y"
 

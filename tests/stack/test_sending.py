@@ -83,6 +83,41 @@ def test_within_one_connection(mail, people):
     assert b"3 recipients a day" in refused.value.smtp_error
 
 
+def test_in_chunks(mail, people):
+    """BDAT in the place of DATA is no way around it (RFC 3030)."""
+    limit("thief", per_hour=2)
+    chunk = "Subject: x\r\n\r\nx\r\n"
+
+    def in_chunks(*recipients: str) -> int:
+        with mail.submission(f"thief@{DOMAIN}", PASSWORD) as client:
+            assert client.has_extn("chunking")
+            client.mail(f"thief@{DOMAIN}")
+            for recipient in recipients:
+                client.rcpt(f"{recipient}@{DOMAIN}")
+            client.send(f"BDAT {len(chunk)} LAST\r\n{chunk}")
+            return client.getreply()[0]
+
+    assert [in_chunks("reader", "other"), in_chunks("reader")] == [250, 450]
+    assert counted("thief") == (2, 1)
+
+
+def test_without_a_sender(mail, people):
+    """Receipts have none, and are somebody's all the same."""
+    limit("thief", per_hour=1)
+    codes = []
+    for _message in range(2):
+        with mail.submission(f"thief@{DOMAIN}", PASSWORD) as client:
+            assert client.mail("")[0] == 250
+            assert client.rcpt(f"reader@{DOMAIN}")[0] == 250
+            code, _words = client.docmd("DATA")
+            if code == 354:
+                client.send("Subject: x\r\n\r\nx\r\n.\r\n")
+                code, _words = client.getreply()
+            codes.append(code)
+    assert codes == [250, 450]
+    assert counted("thief") == (1, 1)
+
+
 def test_what_never_fits_is_refused_for_good(mail, people):
     """Or the mail program would try it for ever."""
     limit("thief", per_hour=1)
