@@ -86,7 +86,7 @@ def test_statements_of_the_card(world, as_, django_assert_num_queries, number):
         answer = client.get(url)
     assert len(answer.context["leading"].shown) <= 20
     assert answer.context["leading"].count == number + 2
-    assert ("?to=" in answer.content.decode()) == (number > 20)
+    assert (reverse("domains:aliases") + "?to=" in answer.content.decode()) == (number > 20)
 
 
 def test_switching_off_says_what_is_lost(pointed, as_):
