@@ -31,7 +31,7 @@ _MONTHS = dict(
 )
 
 _ATOM = r'(?:"(?:[^"\\]|\\.)*"|[^"\\<>\s])*'  # outside of quotes an address has neither < nor >
-_QUEUE_ID = r"[0-9A-F]{6,}|[0-9B-DF-HJ-NP-TV-Zb-df-hj-np-tv-y]{10,}z[0-9A-Za-z]+"
+_QUEUE_ID = r"[0-9A-F]{6,}|[0-9B-DF-HJ-NP-TV-Zb-df-hj-np-tv-z]{10,}z[0-9A-Za-z]+"
 _PEER = r"(?P<name>[^\s\[\]]*)\[(?P<address>[^\]\s]*)\](?::\d+)?"
 
 

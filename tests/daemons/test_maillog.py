@@ -315,3 +315,14 @@ def test_an_overlong_line_is_passed_over_quickly():
         read(f"NOQUEUE: reject: RCPT from a[b]: {text}", SMTPD)
         read(f"(1-2) Blocked BANNED {text[:3900]}", AMAVIS)
     assert datetime.now(UTC) - before < timedelta(seconds=20)
+
+
+@pytest.mark.parametrize("text", ["3BDFF8C1A2", "4jcFrR71QNzJXwC", "4jcFsJ2pVzzJY68", "4jcFsG5BzFzJY4v"])
+def test_queue_ids(text):
+    """The short ones, and the long ones, whose first part may have the letter that ends it (postconf(5))."""
+    assert maillog.is_queue_id(text)
+
+
+@pytest.mark.parametrize("text", ["", "NOQUEUE", "../x", "4jcFrR71QN", "a b", "4jcFrR71QNzJXwC\n"])
+def test_no_queue_ids(text):
+    assert not maillog.is_queue_id(text)
