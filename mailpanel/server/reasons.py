@@ -12,7 +12,7 @@ _KNOWN = [
         (r"outbound mail is switched off", gettext_noop("Mail for the world outside is switched off in this private copy.")),
         (r"not owned by user", gettext_noop("The sender's address does not belong to the mailbox that signed in.")),
         (r"not logged in", gettext_noop("Whoever sends from this address has to sign in.")),
-        (r"blocked using ([\w.-]+)", gettext_noop("The sending server is on the blocklist %(found)s.")),
+        (r"(?:blocked using|is on the blocklist) ([\w-]+(?:\.[\w-]+)+)", gettext_noop("The sending server is on the blocklist %(found)s.")),
         (r"relay access denied", gettext_noop("It is not for an address of this server, and the sender did not sign in.")),
         (r"larger than the mailbox", gettext_noop("It is larger than the room that the mailbox has.")),
         (r"mailbox is full|over ?quota|quota exceeded|mailbox full|\b[45]\.2\.2\b", gettext_noop("The mailbox is full.")),
