@@ -12,6 +12,7 @@ _KNOWN = [
         (r"outbound mail is switched off", gettext_noop("Mail for the world outside is switched off in this private copy.")),
         (r"not owned by user", gettext_noop("The sender's address does not belong to the mailbox that signed in.")),
         (r"not logged in", gettext_noop("Whoever sends from this address has to sign in.")),
+        (r"error in processing, id=|the key to sign with cannot be read", gettext_noop("A part of this mail server does not answer.")),
         (r"(?:blocked using|is on the blocklist) ([\w-]+(?:\.[\w-]+)+)", gettext_noop("The sending server is on the blocklist %(found)s.")),
         (r"relay access denied", gettext_noop("It is not for an address of this server, and the sender did not sign in.")),
         (r"larger than the mailbox", gettext_noop("It is larger than the room that the mailbox has.")),

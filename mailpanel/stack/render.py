@@ -79,7 +79,6 @@ def files(engine: str, dovecot: str, *, private: bool) -> list[File]:
         (postfix / "sql" / engine, "postfix/sql", "*.cf"),
         (dovecot_dir, "dovecot", "*.conf"),
         (dovecot_dir / "sql" / engine, "dovecot/sql", "*.conf"),
-        (amavis, "amavis", "dkim.conf"),
         (amavis / "sql" / engine, "amavis/sql", "*"),
         (DEPLOY / "mariadb", "mariadb", "*.sql" if engine == "mariadb" else ""),
         (DEPLOY / "systemd", "systemd", "" if private else "mailpanel-*"),
