@@ -9,7 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mailpanel.daemons import maillog
+from mailpanel.daemons import queue as postfix_queue
 
+_TIME = "0123456789BCDFGHJKLMNPQRSTVWXYZbcdfghjklmnpqrstvwxyz"  # Postfix' digits for it
 NOW = datetime(2026, 11, 28, 15, tzinfo=UTC)
 SMTPD, QMGR, LMTP = "postfix/smtpd[7]", "postfix/qmgr[7]", "postfix/lmtp[7]"
 AMAVIS = "/usr/sbin/amavisd[1]"
@@ -96,6 +98,21 @@ def test_way_of_a_message():
 def test_long_queue_ids_and_other_names_of_postfix():
     assert read("4QJ1Xc6vQSz1xJH: removed", "postfix-out/qmgr[7]").key == "4QJ1Xc6vQSz1xJH"
     assert read("4QJ1Xc6vQSz1xJH: client=a[192.0.2.1]", "postfix/submission/smtpd[7]").kind == "began"
+
+
+@given(st.text(_TIME, min_size=10, max_size=10), st.text(_TIME.replace("z", ""), min_size=1, max_size=12))
+def test_each_long_queue_id_is_one(time, file):
+    """Also with a z in its time, as about each tenth one has, and for a while all of them."""
+    key = f"{time}z{file}"
+    assert maillog.is_queue_id(key)
+    assert postfix_queue.ID.fullmatch(key)
+    assert read(f"{key}: removed", "postfix/qmgr[7]").key == key
+    said = f"250 2.0.0 from MTA(smtp:[127.0.0.1]:10025): 250 2.0.0 Ok: queued as {key}"
+    event = read(
+        f"4ABCDEF: to=<a@b.example>, relay=127.0.0.1[127.0.0.1]:10024, delay=1, delays=1/0/0/0, dsn=2.0.0, status=sent ({said})",
+        "postfix/amavis/smtp[7]",
+    )
+    assert event.others == (key,)
 
 
 def test_behind_the_filter_the_client_is_that_before_it():
