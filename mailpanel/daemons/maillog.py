@@ -31,7 +31,8 @@ _MONTHS = dict(
 )
 
 _ATOM = r'(?:"(?:[^"\\]|\\.)*"|[^"\\<>\s])*'  # outside of quotes an address has neither < nor >
-_QUEUE_ID = r"[0-9A-F]{6,}|[0-9B-DF-HJ-NP-TV-Zb-df-hj-np-tv-z]{10,}z[0-9A-Za-z]+"
+# A long one is the time, in which there may be a z, another z, and the number of the file.
+_QUEUE_ID = r"[0-9A-F]{6,}|[0-9B-DF-HJ-NP-TV-Zb-df-hj-np-tv-z]{10,}z[0-9B-DF-HJ-NP-TV-Zb-df-hj-np-tv-y]+"
 _PEER = r"(?P<name>[^\s\[\]]*)\[(?P<address>[^\]\s]*)\](?::\d+)?"
 
 

@@ -23,7 +23,7 @@ from mailpanel.paging import Page, page
 from mailpanel.server import filter_policy, letter, recipients, retention
 from mailpanel.server.models import Maddr, Msg, MsgRcpt, Quarantine
 from mailpanel.server.models.filter import ALLOWED
-from mailpanel.server.models.quarantine import DELETED, KINDS, RELEASED, VIRUS
+from mailpanel.server.models.quarantine import DELETED, KINDS, OTHER, RELEASED, VIRUS
 
 MOST_RANGES = 200  # of an index that a list is put together from: each may become two, and SQLite takes 500
 MOST_SENT = 500  # messages of one sender that are looked through, the newest
@@ -207,8 +207,16 @@ def held(actor: Mailbox, rows: list[MsgRcpt], own: set[int]) -> list[Held]:
     for one in found:
         one.owners = [actor] if one.row.rid in own else behind[one.base]
         one.may_read = access.may_read_for(actor, one.owners, one.domain)
-        one.may_release = one.may_read and (not one.is_virus or access.may_release_viruses(actor))
+        one.may_release = one.may_read and _may_release(actor, one)
     return found
+
+
+def _may_release(actor: Mailbox, one: Held) -> bool:
+    """What could not be unpacked was never shown to the virus scanner: that is for whoever may do without it."""
+    if one.is_virus:
+        return access.may_release_viruses(actor)
+    home = one.owner.domain_id if one.owner else one.domain
+    return one.row.kind != OTHER or access.may_skip_virus_checks(actor, home)
 
 
 def waiting(boxes: list[Mailbox], since: dict[int, int], most: int) -> dict[int, list[MsgRcpt]]:

@@ -419,6 +419,21 @@ def test_virus(world, as_, amavis):
     assert (state(slip), Audit.objects.filter(action="release").get().reason) == ("R", "The scanner is wrong")
 
 
+def test_what_no_scanner_has_seen(world, as_, amavis):
+    """An archive that is too costly to unpack: the owner may not let it in, as he may not switch off the search for viruses."""
+    (slip,), (own,) = hold("user1@a.example", kind="U"), hold("user1@a.example")
+    for who in ("user1", "help_a"):
+        page = as_(who).get(reverse("server:quarantine_message", args=[slip]))
+        assert 'value="release"' not in page.content.decode()
+        assert act(as_(who), "release", [slip]).status_code == 403
+        assert act(as_(who), "allow", [slip]).status_code == 403
+    assert amavis.asked == []
+    act(as_("user1"), "release", [slip, own])
+    assert (state(slip), state(own)) == ("", "R")
+    act(as_("dadm_a"), "release", [slip])
+    assert state(slip) == "R"
+
+
 def test_bulk_of_spam_and_virus(world, as_, amavis):
     (spam,), (virus,) = hold("user1@a.example"), hold("user1@a.example", kind="V")
     act(as_("user1"), "release", [spam, virus])

@@ -1,6 +1,9 @@
 """How much a mailbox may send: the count and its limit, who sees it, and who sets it."""
 
+import contextlib
+import os
 import re
+import socket
 import threading
 from datetime import UTC, datetime, timedelta
 
@@ -171,6 +174,78 @@ def test_no_text_breaks_it(db, user, count):
     assert "\n" not in policy_service._answered(
         request(sasl_username=user.replace("\n", ""), recipient_count=count)
     )
+
+
+# --- the socket -----------------------------------------------------------------------------------------------
+
+ASKED = b"request=smtpd_access_policy\nprotocol_state=RCPT\n\n"
+
+
+@pytest.fixture
+def service(tmp_path):
+    umask = os.umask(0)
+    try:
+        serving = policy.Service(tmp_path / "sending")
+    finally:
+        os.umask(umask)
+    with serving:
+        thread = threading.Thread(target=serving.serve_forever, daemon=True)
+        thread.start()
+        yield tmp_path / "sending"
+        serving.shutdown()
+        thread.join()
+
+
+def say(path, *words: bytes, end=True) -> bytes:
+    """All that is answered until the service hangs up."""
+    with socket.socket(socket.AF_UNIX) as line:
+        line.settimeout(20)
+        line.connect(str(path))
+        for word in words:
+            with contextlib.suppress(BrokenPipeError):
+                line.sendall(word)
+        if end:
+            line.shutdown(socket.SHUT_WR)
+        said = b""
+        with contextlib.suppress(ConnectionResetError):
+            while more := line.recv(65536):
+                said += more
+        return said
+
+
+def test_the_socket_is_for_its_group_whatever_the_umask(service):
+    assert oct(service.stat().st_mode & 0o777) == "0o660"
+
+
+def test_several_requests_in_one_connection(service):
+    assert say(service, ASKED, ASKED, ASKED) == b"action=DUNNO\n\n" * 3
+
+
+@pytest.mark.parametrize(
+    ("words", "hangs_up"),
+    [
+        (b"x" * 10**6, True), (b"a=b\n" * 500, True), (b"\n\n\n", True), (b"\0\xff=\xfe\n\n", False), (b"=x\n\n", False),
+        (b"protocol_state=DATA\nsasl_username=\xff\xfe\nrecipient_count=" + b"9" * 4000 + b"\n\n", False),
+        (b"protocol_state=DATA", False), (b"GET / HTTP/1.1\r\n\r\n", False),
+    ],
+    ids=["no line", "no end", "nothing", "no text", "no name", "a number too long", "half", "another protocol"],
+)  # fmt: skip
+def test_who_is_not_postfix_harms_nobody(service, words, hangs_up):
+    """It gets nothing but “go on”, and the next one is answered."""
+    assert set(say(service, words, end=not hangs_up).split(b"\n")) <= {b"", b"action=DUNNO"}
+    assert say(service, ASKED) == b"action=DUNNO\n\n"
+
+
+def test_who_says_nothing_keeps_nobody_waiting(service):
+    idle = [socket.socket(socket.AF_UNIX) for _number in range(40)]
+    try:
+        for line in idle:
+            line.connect(str(service))
+            line.sendall(b"protocol_state=")
+        assert say(service, ASKED) == b"action=DUNNO\n\n"
+    finally:
+        for line in idle:
+            line.close()
 
 
 # --- the pages ------------------------------------------------------------------------------------------------

@@ -326,6 +326,11 @@ def test_the_tab_of_a_domain(as_):
         (refused("s@x.example", "user1@a.example"), ["Refused", "There is no such address."]),
         (refused("s@x.example", "user1@a.example", "554 5.7.1 Service unavailable; Client host [192.0.2.1] blocked using zen.spamhaus.org; x"),
          ["The sending server is on the blocklist zen.spamhaus.org."]),
+        *((refused("s@x.example", "user1@a.example", f"554 5.7.1 Client host [192.0.2.1] is on the blocklist zen.example.test{why}. Ask there to be taken off;"
+                   " postmaster@mail.example.test still takes your mail"), ["The sending server is on the blocklist zen.example.test."])
+          for why in ("", " (https://example.test/x)")),
+        *((refused("s@x.example", "user1@a.example", f"451 4.{code}"), ["Put off", "A part of this mail server does not answer."])
+          for code in ("5.0 Error in processing, id=21633-05, virus_scan FAILED: x", "3.0 The key to sign with cannot be read now")),
         (refused("s@x.example", "user1@a.example", "452 4.2.2 <{to}>: Recipient address rejected: The mailbox is full"), ["Put off", "The mailbox is full."]),
         (refused("s@x.example", "user1@a.example", "450 4.7.1 <{to}>: Recipient address rejected: over the limit of messages"),
          ["More was sent than is allowed in this time."]),

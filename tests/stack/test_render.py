@@ -111,6 +111,19 @@ def test_values_cannot_slip_anything_in(tmp_path, values, engine, value):
             rendered(tmp_path, values | {name: value}, "mariadb" if name == "postfix_password" else "sqlite")
 
 
+def test_where_values_stand_in_perl():
+    """In single quotes, where Perl looks for nothing, not even an @; without quotes stand numbers and a word of ours alone."""
+    files = [path for path in (DEPLOY / "amavis").rglob("*.conf") if "@{" in path.read_text()]
+    assert len(files) == 4
+    bare = set()
+    for path in files:
+        for line in path.read_text().splitlines():
+            code = re.sub(r"^\s*#.*|\s#\s.*", "", line)
+            bare |= set(re.findall(r"@\{(\w+)\}", re.sub(r"'[^'\\]*'", "", code)))
+    ports = {f"{name}_port" for name in ("amavis", "amavis_submitted", "amavis_release", "amavis_probe")}
+    assert bare == ports | {"amavis_processes", "incoming_destiny"}
+
+
 def test_a_list_is_a_line_for_each_and_nothing_slips_in(tmp_path, values, engine):
     def lines(*lists):
         out = rendered(tmp_path, values | {"dnsbl": lists}, engine)

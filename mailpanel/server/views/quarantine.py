@@ -122,7 +122,7 @@ def _one(actor, slip: str):
 
 
 def _why_not(one) -> str:
-    if one.may_read:
+    if one.may_read and one.is_virus:
         return _("A virus is released by a server admin alone.")
     return _("This is for somebody with a role that you do not have, who can decide it.")
 
