@@ -185,7 +185,7 @@ ASKED = b"request=smtpd_access_policy\nprotocol_state=RCPT\n\n"
 def service(tmp_path):
     umask = os.umask(0)
     try:
-        serving = policy.Service(tmp_path / "sending")
+        serving = policy_service.Service(tmp_path / "sending")
     finally:
         os.umask(umask)
     with serving:
