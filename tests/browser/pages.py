@@ -252,7 +252,7 @@ PAGES = [
     Shown("server:quarantine_message", "user1", "/quarantine/a-long-one.1/", "", _open),
     Shown("server:quarantine_message", "root1", "/quarantine/a-virus.1/", "virus"),
     Shown("server:quarantine_message", "user1", "/quarantine/a-virus.1/", "virus of one's own"),
-    Shown("server:quarantine_message", "user2", "/quarantine/a-virus.1/", "not found", status=404),
+    Shown("server:quarantine_message", "new@b.example", "/quarantine/a-virus.1/", "not found", status=404),
     Shown("server:quarantine", "user1", "/quarantine/", "delete", _act("delete")),
     Shown("server:quarantine", "root1", "/quarantine/?kind=V", "release a virus", _act("release")),
     Shown("server:filter", "root1", "/filter/"),

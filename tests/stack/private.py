@@ -155,6 +155,8 @@ class Private:
         """The models work on this copy's database, and really commit."""
         before = connections["default"]
         connections["default"] = self.database
+        if self.database.connection and not self.database.is_usable():
+            self.database.close()  # another test has stopped the server meanwhile
         try:
             yield
         finally:

@@ -77,7 +77,7 @@ class Sender(threading.Thread):
 def kill_in_turn(private, senders) -> list[str]:
     """A daemon's first process, by SIGKILL, and then whatever `stack up` makes of that; the names of the killed."""
     killed = []
-    while any(sender.is_alive() for sender in senders):
+    while any(sender.is_alive() for sender in senders) or len(killed) < len(KILLED):
         name = KILLED[len(killed) % len(KILLED)]
         os.kill(private.info()["pids"][name], signal.SIGKILL)
         killed.append(name)
