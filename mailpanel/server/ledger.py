@@ -75,8 +75,9 @@ class Ledger:
             self.keys[host, event.key].ended = line.at
 
     def _mail(self, host: str, line: Line, event: Event) -> Mail | None:
-        if (
-            event.sender == postfix.STRANGER and event.to == postfix.ELSEWHERE
+        if event.sender == postfix.STRANGER and event.to in (
+            "",
+            postfix.ELSEWHERE,
         ):  # the panel, asking for an open relay
             return None
         if not event.key:

@@ -325,6 +325,13 @@ def test_what_the_panel_itself_tries_is_not_shown(world):
     probe = settings.PROBE_ADDRESS
     took(delivered("4AAAAAAA01", probe, probe, login=probe))
     took(refused(postfix.STRANGER, postfix.ELSEWHERE), after=9)
+    before_to = "postfix/submission/smtpd[1]: NOQUEUE: reject: MAIL from unknown[127.0.0.3]: 554 5.7.1 <unknown[127.0.0.3]>:"
+    took(
+        [
+            f"{before_to} Client host rejected: Access denied; from=<{postfix.STRANGER}> proto=ESMTP helo=<[127.0.0.3]>"
+        ],
+        after=9,
+    )
     asked = went("4AAAAAAA02", "z@relay.example", "250 ok", "deliverable", "127.0.0.1[127.0.0.1]:25")
     took([*came("4AAAAAAA02", "double-bounce@mail.example.test")[1:], asked, gone("4AAAAAAA02")], after=10)
     assert (told(), Sight.objects.count(), counted()) == ([], 0, {})
