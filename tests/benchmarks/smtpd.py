@@ -69,8 +69,8 @@ class Postfix:
         self._set(
             {"proxy_read_maps": " ".join(f"${{sql}}/{path.name}" for path in (self.etc / "sql").glob("*.cf"))}
         )
-        for name in ("smtpd_proxy_filter", "content_filter"):
-            self._postconf("-P", f"smtp/inet/{name}=", f"{self.port}/inet/{name}=", check=False)
+        for name in ("smtpd_proxy_filter", "receive_override_options"):
+            self._postconf("-P", f"{self.port}/inet/{name}=")
 
     def messages_a_second(self, maps: dict[str, str], messages: int, sessions: int) -> float:
         self._set(maps)
