@@ -1,10 +1,10 @@
 """Where messages are found, and what of them whoever looks may see."""
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
-from itertools import product
+from datetime import UTC, datetime, timedelta
+from itertools import islice, product
 from urllib.parse import urlencode
 
 from django.db import connection
@@ -19,8 +19,9 @@ from mailpanel.server.models.trace import State
 
 Scopes = dict[str, datetime | None]
 SHOWN = tuple(state for state in State if state)
-PARTS = 120  # in one statement; SQLite takes 500 at most
-FEW = 4  # rows of each of many parts that are read at first
+RANGES = 60  # of the index that are looked at one by one: each takes about a tenth of a millisecond
+SPANS = [timedelta(minutes=5), timedelta(hours=1), timedelta(hours=12), timedelta(days=6)]
+AT_ONCE = 500  # scopes in one statement; of much more, MariaDB would make fewer and larger ranges
 MOST_NAMED = 200  # messages that one Message-ID or queue id is looked up for
 
 
@@ -66,7 +67,7 @@ def find(scopes: Scopes, sees: Scopes, sought: Sought, asked: dict) -> Page:
     before, after = moment_and_id(asked.get("before", "")), moment_and_id(asked.get("after", ""))
     backwards = after is not None and before is None
     place = after if backwards else before
-    found = _merged(scopes, sought, place, backwards)
+    found = _first(scopes, sought, place, backwards)
     more, found = len(found) > SIZE, found[:SIZE]
     if backwards:
         found.reverse()
@@ -83,77 +84,100 @@ def find(scopes: Scopes, sees: Scopes, sought: Sought, asked: dict) -> Page:
     )
 
 
-@dataclass(frozen=True)
-class _Part:
-    """One range of the index: a scope and a state."""
-
-    scope: str
-    since: datetime | None
-    state: State
-
-    def select(self, sought: Sought, place, backwards: bool, most: int) -> tuple[str, list]:
-        conditions, params = (
-            ["scope = %s", "address = %s", "state = %s"],
-            [self.scope, sought.address, int(self.state)],
-        )
-        if begin := max(filter(None, (self.since, sought.since)), default=None):
-            conditions.append("at >= %s")
-            params.append(microseconds(begin))
-        if sought.until:
-            conditions.append("at < %s")
-            params.append(microseconds(sought.until))
-        if place:
-            at, than = min(microseconds(place[0]), 2**62), ">" if backwards else "<"
-            # the first condition is what the index begins with
-            conditions.append(f"at {than}= %s AND (at {than} %s OR message_id {than} %s)")
-            params += [at, at, min(place[1], 2**62)]
-        order = "at, message_id" if backwards else "at DESC, message_id DESC"
-        where = " AND ".join(conditions)
-        rows = f"SELECT at, message_id, state, scope FROM trace_sight WHERE {where}"  # noqa: S608  values are parameters
-        return f"{rows} ORDER BY {order} LIMIT {most}", params
-
-
-def _merged(scopes: Scopes, sought: Sought, place, backwards: bool) -> list[tuple[int, int, State]]:
-    """The first few of each part, put in order. Of many parts so few are read at first that most give nothing, and then
-    those once more of which all that was read is needed."""
-    parts = [
-        _Part(scope, since, state) for (scope, since), state in product(sorted(scopes.items()), sought.states)
-    ]
-    most = FEW if len(parts) > PARTS else SIZE + 1
-    rows = _read(parts, sought, place, backwards, most)
-    if most == FEW:
-        edge = sorted({row[:2] for row in rows}, reverse=not backwards)[: SIZE + 1][-1:]
-        of_part = defaultdict(list)
-        for row in rows:
-            of_part[row[3], row[2]].append(row[:2])
-        again = [part for part in parts if _has_more(of_part[part.scope, part.state], edge, backwards)]
-        rows += _read(again, sought, place, backwards, SIZE + 1)
-    found: dict[int, tuple[int, int, State]] = {}
-    for at, pk, state, _scope in rows:
-        found[pk] = (at, pk, max(State(state), found[pk][2] if pk in found else State.NONE))
-    return sorted(found.values(), reverse=not backwards)[: SIZE + 1]
-
-
-def _has_more(rows: list[tuple[int, int]], edge: list[tuple[int, int]], backwards: bool) -> bool:
-    """Whether the next rows of this part may come before the last one that the page shows."""
-    if len(rows) < FEW:
-        return False
-    return (max(rows) <= edge[0]) if backwards else (min(rows) >= edge[0])
-
-
-def _read(parts: list[_Part], sought: Sought, place, backwards: bool, most: int) -> list[tuple]:
-    found = []
-    for first in range(0, len(parts), PARTS):
-        selects, params = zip(
-            *(part.select(sought, place, backwards, most) for part in parts[first : first + PARTS]),
-            strict=True,
-        )
-        named = [f"SELECT * FROM ({select}) part{number}" for number, select in enumerate(selects)]  # noqa: S608
-        union = " UNION ALL ".join(named)
-        with connection.cursor() as cursor:
-            cursor.execute(union, [value for values in params for value in values])
-            found += cursor.fetchall()
+def _first(scopes: Scopes, sought: Sought, place, backwards: bool) -> list[tuple[int, int, State]]:
+    """(at, message, state) of those that a page shows, and of one more."""
+    search = _Search(scopes, sought, place, backwards)
+    if len(scopes) * len(sought.states) <= RANGES:
+        return search.first_of_ranges()
+    for edge in search.edges():
+        found = search.first_until(edge)
+        if len(found) > SIZE:
+            break
     return found
+
+
+@dataclass
+class _Search:
+    """In the index by scope, address, state and time. A few ranges of it are put together from the first rows of each. Of
+    many, all rows of a short time are put in order: of a longer one, if there were too few."""
+
+    scopes: Scopes
+    sought: Sought
+    place: tuple | None
+    backwards: bool
+
+    def __post_init__(self):
+        self.begin = microseconds(self.sought.since) if self.sought.since else 0
+        self.end = microseconds(self.sought.until) if self.sought.until else 2**62
+        self.order = "at, message_id" if self.backwards else "at DESC, message_id DESC"
+
+    def first_of_ranges(self) -> list[tuple[int, int, State]]:
+        selects, params = [], []
+        for (scope, since), state in product(sorted(self.scopes.items()), self.sought.states):
+            begin = max(self.begin, microseconds(since) if since else 0)
+            where, values = self._where([scope], [state], begin, self.end)
+            rows = f"SELECT at, message_id, state FROM trace_sight WHERE {where}"  # noqa: S608  values are parameters
+            one = f"{rows} ORDER BY {self.order} LIMIT {SIZE + 1}"
+            selects.append(f"SELECT * FROM ({one}) range{len(selects)}")  # noqa: S608
+            params += values
+        return self._in_order(_rows(" UNION ALL ".join(selects), params)) if selects else []
+
+    def edges(self) -> Iterator[int]:
+        """How far to look, in the direction of the list."""
+        at = self.place[0] if self.place else datetime.now(UTC)
+        start = min(max(microseconds(at), self.begin), self.end)
+        for span in SPANS:
+            edge = start + (span if self.backwards else -span) // timedelta(microseconds=1)
+            if not self.begin < edge < self.end:
+                break
+            yield edge
+        yield self.end if self.backwards else self.begin
+
+    def first_until(self, edge: int) -> list[tuple[int, int, State]]:
+        begin, end = (self.begin, edge) if self.backwards else (edge, self.end)
+        rows, scopes = [], iter(sorted(self.scopes.items()))
+        while some := dict(islice(scopes, AT_ONCE)):
+            where, params = self._where(list(some), self.sought.states, begin, end)
+            later = {
+                scope: microseconds(since)
+                for scope, since in some.items()
+                if since and microseconds(since) > begin
+            }
+            if later:
+                where += f" AND at >= CASE scope {'WHEN %s THEN %s ' * len(later)}ELSE 0 END"
+                params += [value for pair in later.items() for value in pair]
+            rows += _rows(
+                f"SELECT at, message_id, MAX(state) FROM trace_sight WHERE {where}"  # noqa: S608
+                f" GROUP BY at, message_id ORDER BY {self.order} LIMIT {SIZE + 1}",
+                params,
+            )
+        return self._in_order(rows)
+
+    def _where(self, scopes: list[str], states: Sequence[State], begin: int, end: int) -> tuple[str, list]:
+        where = f"scope IN ({_marks(scopes)}) AND address = %s AND state IN ({_marks(states)}) AND at >= %s AND at < %s"
+        params = [*scopes, self.sought.address, *map(int, states), begin, end]
+        if self.place:
+            at, than = min(microseconds(self.place[0]), 2**62), ">" if self.backwards else "<"
+            # the first condition is one for the index, and the others are written so that they are not
+            where += f" AND at {than}= %s AND (at + 0 {than} %s OR message_id + 0 {than} %s)"
+            params += [at, at, min(self.place[1], 2**62)]
+        return where, params
+
+    def _in_order(self, rows: list[tuple]) -> list[tuple[int, int, State]]:
+        found: dict[int, tuple[int, int, State]] = {}
+        for at, pk, state in rows:
+            found[pk] = (at, pk, max(State(state), found[pk][2] if pk in found else State.NONE))
+        return sorted(found.values(), reverse=not self.backwards)[: SIZE + 1]
+
+
+def _marks(values: Sequence) -> str:
+    return ", ".join(["%s"] * len(values))
+
+
+def _rows(statement: str, params: list) -> list[tuple]:
+    with connection.cursor() as cursor:
+        cursor.execute(statement, params)
+        return list(cursor.fetchall())
 
 
 def _named(scopes: Scopes, sought: Sought) -> dict[int, State]:

@@ -95,11 +95,13 @@ def measure() -> bool:
     deep = {"before": f"{int(middle.at.timestamp() * 1e6)}-{middle.pk}"}
     late = Message.objects.get(pk=count // 50)
     deepest = {"before": f"{int(late.at.timestamp() * 1e6)}-{late.pk}"}
-    some, many = {"d7.example": None}, {f"d{number}.example": None for number in range(0, 300, 3)}
+    made, lately = datetime(2020, 1, 1, tzinfo=UTC), middle.at - timedelta(days=3)
+    some = {"d7.example": None}
+    many = {f"d{number}.example": made if number % 10 else lately for number in range(0, 300, 3)}
     everything, big, own = (
         {"": None},
         {"d0.example": None},
-        {"user3@d0.example": datetime(2020, 1, 1, tzinfo=UTC)},
+        {"user3@d0.example": made},
     )
     day = {"since": middle.at - timedelta(days=1), "until": middle.at}
     kinds = {
@@ -171,6 +173,7 @@ def main() -> int:
         from tests.mariadb import MariaDB
 
         server = MariaDB()
+        server.sql("SET GLOBAL innodb_buffer_pool_size = 2147483648")
         os.environ["MAILPANEL_DATABASE_URL"] = server.url("bench")
     import django
 

@@ -1,5 +1,7 @@
 """“Did it arrive?”: who finds which messages by what, and what of them is told to whom."""
 
+import itertools
+import random
 import re
 from datetime import UTC, datetime, timedelta
 
@@ -24,7 +26,9 @@ from mailpanel.management.log_lines import (
 )
 from mailpanel.server import policy_service, sending, trace
 from mailpanel.server.models import Message, MsgRcpt, Position, Traffic
+from mailpanel.server.models.trace import State
 from mailpanel.server.sending import Limit
+from mailpanel.server.trace import Sought
 from tests.held import hold
 from tests.people import find
 from tests.server.log_lines import NOW, took
@@ -180,6 +184,41 @@ def test_pages_by_key(as_, monkeypatch):
         found = client.get(url + found.earlier).context["found"]
         assert [told.row.sender for told in found] == page
     assert found.earlier == ""
+
+
+def test_of_few_ranges_and_of_many_the_same_is_found(as_, monkeypatch):
+    """From both ends and from everywhere in between, whoever has been there since when."""
+    monkeypatch.setattr(trace, "SIZE", 4)
+    chance = random.Random(3)
+    boxes = [find(who).email for who in ("user1", "user2", "user9", "user1_b")]
+    for number in range(60):
+        to = chance.sample(boxes, chance.randint(1, 3))
+        lines = (
+            delivered(f"4AAAAAAA{number:02}", f"s{number % 3}@x.example", *to)
+            if number % 2
+            else refused("s@x.example", to[0])
+        )
+        took(lines, ago=timedelta(minutes=chance.choice([1, 1, 50, 700, 8000, 40_000])), after=number // 3)
+    days = [timedelta(days=chance.choice([0, 1, 5, 20, 4000])) for _box in boxes]
+    scopes = {box: NOW - ago for box, ago in zip(boxes, days, strict=True)}
+    moments = [NOW - timedelta(minutes=minutes) for minutes in (0, 2, 60, 9000, 60_000)]
+    places = [None, *((row.at, row.pk) for row in Message.objects.order_by("?")[:6])]
+    asked = [
+        Sought(address, states, since, until)
+        for address in ("", "s1@x.example", boxes[0])
+        for states in (trace.SHOWN, (State.REFUSED,))
+        for since in (None, moments[3])
+        for until in (None, moments[2])
+    ]
+    seen = 0
+    for sought, place, backwards, at_once in itertools.product(asked, places, (False, True), (1, 500)):
+        monkeypatch.setattr(trace, "AT_ONCE", at_once)
+        monkeypatch.setattr(trace, "RANGES", 10**6)
+        few = trace._first(scopes, sought, place, backwards)
+        monkeypatch.setattr(trace, "RANGES", -1)
+        assert trace._first(scopes, sought, place, backwards) == few
+        seen += len(few)
+    assert seen > 1000
 
 
 def test_other_peoples_recipients_are_counted_and_not_named(as_):
