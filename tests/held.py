@@ -22,7 +22,6 @@ def hold(
     ago: float = 60,
     text: bytes = b"",
     passed: tuple[str, ...] = (),
-    domains: bool = True,
     mail_id: str = "",
 ) -> list[str]:
     """One message for these recipients; their slips. It was let through to those who are `passed`."""
@@ -44,7 +43,7 @@ def hold(
         MsgRcpt.objects.create(
             mail_id=mail_id, rseqnum=number, rid=address(one), is_local="Y", content="C" if gone else kind,
             ds="P" if gone else "D", rs=" ", bspam_level=score, made=when,
-            domain=one.rpartition("@")[2] if domains else "",
+            domain=one.rpartition("@")[2],
         )  # fmt: skip
     for number in range(0, len(text), 200):
         Quarantine.objects.create(

@@ -1,6 +1,7 @@
 """The quarantine: who sees what of it, and what becomes of it. Seeing follows the domain of the recipient; reading,
 releasing and deleting take the rank over the mailboxes behind it."""
 
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -313,12 +314,38 @@ class Outcome:
 
 def release(chosen: list[Held], *, by: audit.By, reason: str = "") -> Outcome:
     """Deliver them by Amavis to the recipients chosen, and to nobody else; what fails stays as it was. Where Amavis does
-    not answer, the rest is not tried."""
-    outcome, watch = Outcome(), Watch(SECONDS)
+    not answer, the rest is not tried. What somebody else releases at the same moment is left to him: it would arrive
+    twice."""
+    outcome, claimed = Outcome(), _claim(chosen)
     of_message: dict[str, list[Held]] = {}
     for one in chosen:
-        of_message.setdefault(one.row.mail_id, []).append(one)
-    for all_of_it in of_message.values():
+        if one.slip in claimed:
+            of_message.setdefault(one.row.mail_id, []).append(one)
+        else:
+            said = _("Somebody else was quicker with the message for %(recipient)s. Look at the list again.")
+            outcome.refused.append(said % {"recipient": one.recipient})
+    try:
+        _release(of_message.values(), outcome, by, reason)
+    finally:
+        MsgRcpt.objects.filter(slip__in=claimed).update(claimed=None)
+    return outcome
+
+
+@retried_on_deadlock
+def _claim(chosen: list[Held]) -> set[str]:
+    """Those that still wait and that nobody else releases just now. Whoever is not heard of again keeps them for a while."""
+    now = int(time.time())
+    rows = MsgRcpt.objects.filter(slip__in=[one.slip for one in chosen], kind__isnull=False)
+    with transaction.atomic():
+        free = rows.filter(Q(claimed=None) | Q(claimed__lt=now)).select_for_update()
+        claimed = set(free.values_list("slip", flat=True))
+        MsgRcpt.objects.filter(slip__in=claimed).update(claimed=now + 2 * SECONDS)
+    return claimed
+
+
+def _release(messages: Iterable[list[Held]], outcome: Outcome, by: audit.By, reason: str) -> None:
+    watch = Watch(SECONDS)
+    for all_of_it in messages:
         msg = all_of_it[0].msg
         try:
             pdp.release(
@@ -338,7 +365,6 @@ def release(chosen: list[Held], *, by: audit.By, reason: str = "") -> Outcome:
         else:
             _mark(all_of_it, by, reason, released=True)
             outcome.done += all_of_it
-    return outcome
 
 
 def delete(chosen: list[Held], *, by: audit.By, reason: str = "") -> None:

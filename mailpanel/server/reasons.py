@@ -22,6 +22,7 @@ _KNOWN = [
          gettext_noop("There is no such address.")),
         (r"INFECTED: ([\w./-]+)", gettext_noop("A virus is in it: %(found)s.")),
         (r"\bINFECTED\b", gettext_noop("A virus is in it.")),
+        (r"\bUNCHECKED\b", gettext_noop("It would take too much to unpack for a virus to be looked for.")),
         (r"\bBANNED\b", gettext_noop("An attachment of a kind that is not let in is in it.")),
         (r"id=[\w-]+ - spam|\bspam (message|content|detected)|looks like spam|\bUBE\b", gettext_noop("It was taken for spam.")),
         (r"message (size )?(exceeds|too (big|large))|\b5\.3\.4\b", gettext_noop("It is larger than what is taken.")),

@@ -6,8 +6,7 @@ from itertools import islice
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Exists, F, Max, OuterRef, Q, Subquery, Value
-from django.db.models.functions import Coalesce, StrIndex, Substr
+from django.db.models import Exists, Max, OuterRef, Q
 from django.utils import timezone
 
 from domains import addresses
@@ -31,7 +30,6 @@ def to_trash(emails: Iterable[str]) -> None:
 
 
 def domain_to_trash(name: str) -> None:
-    fill_in_domains()
     MsgRcpt.objects.filter(domain=name, kind__in=KINDS).update(rs=IN_TRASH)
 
 
@@ -85,13 +83,6 @@ def _portions(rows: Iterable) -> Iterator[list]:
 
 
 # --- in time --------------------------------------------------------------------------------------------------
-
-
-def fill_in_domains() -> None:
-    """Of the recipients that Amavis has written without."""
-    at = StrIndex(F("email"), Value("@"))
-    domain = Maddr.objects.filter(pk=OuterRef("rid")).values_list(Substr(F("email"), at + 1))
-    MsgRcpt.objects.filter(domain="", kind__in=KINDS).update(domain=Coalesce(Subquery(domain), Value("?")))
 
 
 def purge() -> int:

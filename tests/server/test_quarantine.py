@@ -1,6 +1,7 @@
 """Who sees what of the quarantine, and what becomes of it when it is released or deleted."""
 
 import itertools
+import time
 from datetime import timedelta
 
 import pytest
@@ -368,6 +369,22 @@ def test_failure_marks_nothing(world, as_, amavis):
     assert (state(slip), texts(slip) > 0, Audit.objects.count()) == ("", True, 0)
     assert "Not released, and still here" in answer.content.decode()
     assert "<b>no</b>" not in answer.content.decode()
+
+
+def test_nobody_keeps_a_message_to_himself(world, as_, amavis):
+    (slip,) = hold("user1@a.example")
+    amavis.answer = "450 4.5.0 no"
+    act(as_("dadm_a"), "release", [slip])
+    assert MsgRcpt.objects.get(slip=slip).claimed is None
+    amavis.answer = "250 2.0.0 Ok"
+    now = int(time.time())
+    MsgRcpt.objects.filter(slip=slip).update(claimed=now + 60)
+    answer = act(as_("user1"), "release", [slip])
+    assert (state(slip), len(amavis.asked)) == ("", 1)
+    assert "Somebody else was quicker with the message for user1@a.example" in answer.content.decode()
+    MsgRcpt.objects.filter(slip=slip).update(claimed=now - 1)  # of one who was never heard of again
+    act(as_("user1"), "release", [slip])
+    assert state(slip) == "R"
 
 
 def test_nobody_there(world, as_, settings):

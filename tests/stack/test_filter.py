@@ -24,6 +24,7 @@ from domains.models import Alias, Domain
 from mailpanel.daemons import amavis, messenger, pdp
 from mailpanel.daemons.clamav import test_file as eicar
 from mailpanel.daemons.probing import Watch
+from mailpanel.server import reasons
 from mailpanel.server.models import FilterPolicy, FilterSender, Maddr, Msg, MsgRcpt, Quarantine
 from mailpanel.stack import processes
 from tests.environment import ON_MARIADB
@@ -262,6 +263,7 @@ def test_what_cannot_be_unpacked_does_not_pass_unseen(mail, data):
     code, subject = send(mail, message(attached=("a.zip", data)), ANNA)
     assert code == 554, mail.reply
     assert b"UNCHECKED: over limits" in mail.reply
+    assert "too much to unpack" in reasons.words(mail.reply.decode())
     assert time.monotonic() - begin < 60
     assert (kept(subject).content, kept_for(subject)) == ("U", {ANNA})
     assert MsgRcpt.objects.get(mail_id=kept(subject).mail_id).content == "U"

@@ -1,14 +1,16 @@
 """What the real Amavis has put into the quarantine: listed, released, kept for the others, and told of by mail."""
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
+from django.db import connections
 from django.utils import timezone
 
 from accounts import audit
 from accounts.models import Mailbox
 from domains.models import Alias, Domain
-from mailpanel.server import digest, filter_policy, letter, quarantine, retention
+from mailpanel.server import digest, filter_policy, letter, quarantine
 from mailpanel.server.models import DigestSent, Msg, MsgRcpt, Quarantine
 from mailpanel.server.models.filter import NEVER
 from tests.stack.mail import eventually
@@ -81,9 +83,28 @@ def test_other_addresses_of_ones_own(mail, to):
     assert mail.arrives(subject, LEA, PASSWORD)
 
 
+def test_two_release_the_same_at_the_same_moment(mail, private):
+    """Both have the page before them; it arrives once."""
+    subject = keep(mail, spam(), LEA)
+    (lea,) = held_for(LEA, subject)
+
+    def release(_who):
+        connections["default"] = private.database.copy()
+        try:
+            return quarantine.release([lea], by=BY)
+        finally:
+            connections.close_all()
+
+    with ThreadPoolExecutor() as people:
+        outcomes = list(people.map(release, range(3)))
+    assert sorted(len(outcome.done) for outcome in outcomes) == [0, 0, 1]
+    assert [len(outcome.refused) for outcome in outcomes if not outcome.done] == [1, 1]
+    assert mail.settled()
+    assert mail.subjects(LEA, PASSWORD).count(subject) == 1
+
+
 def test_domain_of_the_recipient(mail):
     subject = keep(mail, spam(), "max+x@mirror-held.test")
-    retention.fill_in_domains()
     row = MsgRcpt.objects.get(mail_id=kept(subject).mail_id)
     assert (row.domain, row.kind) == ("mirror-held.test", "S")
     assert abs(row.made - timezone.now().timestamp()) < 60

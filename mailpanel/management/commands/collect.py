@@ -56,17 +56,12 @@ def purge(minute: int | None) -> None:
 
 def trim(minute: int | None) -> None:
     """What has been kept long enough: each minute a little of the history and of the messages, each hour the oldest
-    sign-ins."""
+    sign-ins and the oldest of the quarantine."""
     tables.trim()
     follower.trim()
     if minute is None or minute % 60 == 30:
         usage.trim_sign_ins()
         sending.trim()
-
-
-def quarantine(minute: int | None) -> None:
-    """Each minute what the lists need, each hour the purge of what is too old."""
-    retention.fill_in_domains()
     if minute is None or minute % 60 == 45:
         retention.purge()
 
@@ -90,7 +85,7 @@ def follow_on() -> None:
 
 
 JOBS: tuple[Callable[[int | None], None], ...] = (
-    mailbox_usage, sending_shares, purge, trim, quarantine, digests,
+    mailbox_usage, sending_shares, purge, trim, digests,
 )  # fmt: skip
 
 

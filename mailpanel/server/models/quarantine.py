@@ -110,8 +110,8 @@ class MsgRcpt(models.Model):
     mailbox is in the trash.
 
     `kind` is empty (NULL) unless it waits in the quarantine for this recipient. `slip` is its name in addresses of pages,
-    `made` when the row came. `domain` is that of the recipient, written forwards; the collector fills it in where Amavis
-    was not told to (`own_domains` in mailpanel.server.quarantine).
+    `made` when the row came. `domain` is that of the recipient, written forwards, and filled in by the statement that
+    Amavis is given for these rows.
     """
 
     pk = models.CompositePrimaryKey("partition_tag", "mail_id", "rseqnum")
@@ -129,6 +129,7 @@ class MsgRcpt(models.Model):
     smtp_resp = models.CharField(max_length=255, null=True, default="", db_default="")
     made = models.BigIntegerField(db_default=UnixNow())
     domain = AddressField(default="", db_default="")
+    claimed = models.BigIntegerField(null=True)  # Unix time until which it is somebody's to release
     kind = GeneratedField(
         expression=Case(
             When(
