@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 
 from mailpanel.daemons.text import plain
 
+QUARANTINE = "quarantine:"  # and the mail_id: a message that Amavis has kept
 LONGEST = 4000  # characters of a line; what is longer tells nothing but that it was there
 
 _ISO = r"(?P<iso>\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,6})?(?:Z|[+-]\d\d:\d\d))"
@@ -47,8 +48,8 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """What one line says about one message. `key` is by which name the daemon has it: a queue id, `amavis:…` or
-    `dovecot:…`; `others` are further names of the same message that this line tells."""
+    """What one line says about one message. `key` is by which name the daemon has it: a queue id, `amavis:…`,
+    `dovecot:…` or `quarantine:…`; `others` are further names of the same message that this line tells."""
 
     kind: str
     key: str = ""
@@ -157,7 +158,7 @@ _CLIENT = re.compile(
     rf"client={_PEER}(?:, sasl_method=[^,\s]+)?(?:, sasl_username=(?P<login>[^,\s]+))?(?P<more>(?:, .*)?)"
 )
 _BEHIND_PROXY = re.compile(rf"(?:.*), orig_client={_PEER}")
-_BEFORE_FILTER = re.compile(rf"(?:.*), orig_queue_id=({_QUEUE_ID})(?:, .*)?")
+_BEFORE_FILTER = re.compile(rf"(?:.*), orig_queue_id=({_QUEUE_ID}|{QUARANTINE}[\w+-]+)(?:, .*)?")
 _QUEUED = re.compile(rf"from=<({_ATOM})>, size=(\d+), nrcpt=(\d+) \(queue active\)")
 _EXPIRED = re.compile(rf"from=<({_ATOM})>, status=(?:force-)?expired, returned to sender")
 _DELIVERY = re.compile(
@@ -334,8 +335,11 @@ def _amavis(text: str) -> Event | None:
     told = parties.groupdict() if parties else dict.fromkeys(_PARTIES.groupindex)
     names = [told["queue"], *(result["queued"] or "").split("/")]
     kept, hits = _KEPT.fullmatch(result["before"]), result["hits"]
+    others = [name for name in names if name and is_queue_id(name)]
+    if kept and "Quarantined" in (told["did"] or ""):
+        others.append(QUARANTINE + kept[1])
     return Event(
-        "verdict", f"amavis:{found[1]}", tuple(name for name in names if name and is_queue_id(name)),
+        "verdict", f"amavis:{found[1]}", tuple(others),
         address=told["client"] or "", sender=told["sender"], recipients=tuple(re.findall(rf"<({_ATOM})>", told["to"] or "")),
         status=found[3].lower(), dsn=found[2], said=told["did"] or "", size=int(result["size"][:18]),
         score=None if hits == "-" else max(min(float(hits), 1e6), -1e6), quarantine=kept[1] if kept else "",

@@ -4,6 +4,7 @@ import re
 from urllib.parse import unquote_to_bytes
 
 from mailpanel.daemons import Trouble, targets
+from mailpanel.daemons.maillog import QUARANTINE
 from mailpanel.daemons.probing import Watch
 from mailpanel.daemons.text import Text as _
 from mailpanel.daemons.wire import Line
@@ -30,6 +31,9 @@ def release(mail_id: str, secret_id: str, recipients: list[str], watch: Watch | 
         ("mail_id", mail_id),
         ("secret_id", secret_id),
         ("quar_type", "Q"),
+        # Amavis hands these two on to Postfix (XFORWARD), whose log says by them which message this was
+        ("queue_id", f"{QUARANTINE}{mail_id}"),
+        ("client_address", "127.0.0.1"),
         *(("recipient", f"<{address}>") for address in recipients),
     ]
     request = "".join(f"{name}={_encoded(value)}\r\n" for name, value in attributes)

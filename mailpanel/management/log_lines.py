@@ -111,6 +111,17 @@ def spam(number, sender, to):
     ]
 
 
+def released(key, number, sender, to, original=""):
+    """From the quarantine, what the filter had called by this number."""
+    return [
+        f"postfix/reinject/smtpd[1]: {key}: client=localhost[127.0.0.1], orig_queue_id=quarantine:mail{number},"
+        " orig_client=unknown[127.0.0.1]",
+        *came(key, sender, message_id=f"{number}@x.example")[1:],
+        went(key, to, original=original),
+        gone(key),
+    ]
+
+
 def passed_after_queue(first, second, number, login, to, original=""):
     """Submitted: taken at once, then filtered, then delivered under another queue id."""
     passed = f"250 2.0.0 from MTA(smtp:[127.0.0.1]:10025): 250 2.0.0 Ok: queued as {second}"

@@ -8,9 +8,10 @@ from collections import Counter, defaultdict
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 
+from django.conf import settings
 from django.db.models import F
 
-from mailpanel.daemons import postfix
+from mailpanel.daemons import maillog, postfix
 from mailpanel.daemons.maillog import Event, Line
 from mailpanel.server import models
 from mailpanel.server.messages import APPLY, Mail, World, microseconds
@@ -23,6 +24,7 @@ TEXT = 2000  # characters of one
 HIDDEN = timedelta(days=1)
 LATE = timedelta(minutes=5)  # how long after a queue id has ended lines may still be about it
 LONGEST_WAY = timedelta(days=8)  # longer than anything stays in a queue
+LONGEST_KEPT = timedelta(days=settings.MAILPANEL_QUARANTINE_DAYS + 1)
 # Lines that are about a message which another line has told of, or else about nothing.
 _FOLLOWING = {"removed", "other", "notice", "expired", "held", "released", "deleted", "named"}
 
@@ -104,7 +106,7 @@ class Ledger:
             return False
         if key.ended:
             return at <= key.ended + LATE
-        return at - key.begun <= LONGEST_WAY
+        return at - key.begun <= (LONGEST_KEPT if name.startswith(maillog.QUARANTINE) else LONGEST_WAY)
 
     def _has_begun(self, host: str, name: str, at: datetime) -> bool:
         """A second “client=” of the same queue id is another message."""

@@ -12,6 +12,7 @@ from mailpanel.daemons.maillog import Event, Line
 from mailpanel.server.models import Key, Message, Recipient
 from mailpanel.server.models.trace import NAME, State
 
+HELD = (State.QUARANTINED, State.REFUSED)
 ACCEPTED = {"sent": State.SENT, "bounced": State.BOUNCED, "deferred": State.WAITING}
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -98,6 +99,12 @@ class Mail:
         found = self.recipients.setdefault(key, Recipient(address=key[0], state=state))
         found.original, found.state, found.queue_id = key[1], state, queue_id
         found.waited = found.waited or waited or state == State.WAITING
+
+    def release(self, address: str) -> None:
+        """What the filter has held back goes on for this recipient, written as the filter has it or in small letters."""
+        for (to, original), row in self.recipients.items():
+            if row.state in HELD and not original and to.lower() == address.lower():
+                row.state = State.NONE
 
     def state(self, of=None) -> State:
         states = [row.state for key, row in self.recipients.items() if of is None or of(key)]
@@ -229,6 +236,7 @@ def _delivery(mail: Mail, event: Event) -> None:
     state = ACCEPTED[event.status]
     if state == State.SENT and is_local(event.relay):
         state = State.DELIVERED
+    mail.release(original or to)
     mail.put(to, original, state, event.key)
 
 

@@ -78,6 +78,9 @@ def _step(event: Event, at: datetime, message: Told, found: Way) -> Step | None:
 
 def _began(event, at, message, found):
     here = event.address.startswith("127.") or event.address == "::1"
+    if event.others and event.others[0].startswith(maillog.QUARANTINE):
+        theirs = any(row.queue_id == event.key for row in message.recipients)
+        return Step(at, "quarantine", _("It was released from the quarantine")) if theirs else None
     if any(step.origin for step in found.steps):  # back from the filter
         return None
     where = _server(event.client, event.address)
@@ -94,7 +97,7 @@ def _from(at, where: str) -> Step:
 
 
 def _queued(event, at, message, found):
-    if any(step.icon == "check" for step in found.steps):
+    if any(step.icon in ("check", "quarantine") for step in found.steps):
         return None
     title = _("It was taken, %(size)s") % {"size": quota.show(message.row.size or event.size or 0)}
     return Step(at, "check", title)

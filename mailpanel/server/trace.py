@@ -154,14 +154,17 @@ class _Search:
         return self._in_order(rows)
 
     def _where(self, scopes: list[str], states: Sequence[State], begin: int, end: int) -> tuple[str, list]:
-        where = f"scope IN ({_marks(scopes)}) AND address = %s AND state IN ({_marks(states)}) AND at >= %s AND at < %s"
-        params = [*scopes, self.sought.address, *map(int, states), begin, end]
+        """A database takes one pair of bounds from the index, so there is one pair for it alone."""
+        beyond, rest = "", []
         if self.place:
             at, than = min(microseconds(self.place[0]), 2**62), ">" if self.backwards else "<"
-            # the first condition is one for the index, and the others are written so that they are not
-            where += f" AND at {than}= %s AND (at + 0 {than} %s OR message_id + 0 {than} %s)"
-            params += [at, at, min(self.place[1], 2**62)]
-        return where, params
+            begin, end = (max(begin, at), end) if self.backwards else (begin, min(end, at + 1))
+            beyond, rest = (
+                f" AND (at + 0 {than} %s OR message_id + 0 {than} %s)",
+                [at, min(self.place[1], 2**62)],
+            )
+        where = f"scope IN ({_marks(scopes)}) AND address = %s AND state IN ({_marks(states)}) AND at >= %s AND at < %s"
+        return where + beyond, [*scopes, self.sought.address, *map(int, states), begin, end, *rest]
 
     def _in_order(self, rows: list[tuple]) -> list[tuple[int, int, State]]:
         found: dict[int, tuple[int, int, State]] = {}

@@ -323,7 +323,8 @@ def test_release_to_the_own_recipient_alone(world, as_, amavis):
     assert amavis.asked == [
         [
             ("request", "release"), ("mail_id", mine.partition(".")[0]), ("secret_id", f"secret{mine[5:11]}"),
-            ("quar_type", "Q"), ("recipient", "<user1@a.example>"),
+            ("quar_type", "Q"), ("queue_id", f"quarantine:{mine.partition('.')[0]}"), ("client_address", "127.0.0.1"),
+            ("recipient", "<user1@a.example>"),
         ]
     ]  # fmt: skip
     assert (state(mine), state(theirs)) == ("R", "")

@@ -17,6 +17,7 @@ from mailpanel.management.log_lines import (
     passed_after_queue,
     passed_before_queue,
     refused,
+    released,
     spam,
     verdict,
     virus,
@@ -266,6 +267,29 @@ def test_virus_and_spam(world):
         "mail01234-02",
         "mail01234-03",
     ]
+
+
+def test_released_from_the_quarantine(world):
+    """It goes on as the same message, for whom it was released alone, however late."""
+    took(spam("01234-03", "s@x.example", "INFO@a.example user1@b.example"), ago=timedelta(days=20))
+    took(virus("01234-04", "s@x.example", "user2@a.example"), ago=timedelta(hours=1))
+    took(released("4BBBBBBB06", "01234-03", "s@x.example", "user1@a.example", "info@a.example"))
+    assert told()[0] == (
+        "QUARANTINED", "s@x.example",
+        [("user1@a.example", "info@a.example", "DELIVERED"), ("user1@b.example", "", "QUARANTINED")],
+    )  # fmt: skip
+    assert counted("a.example") == {"received": 1, "delivered": 1, "refused": 1, "spam": 1, "virus": 1}
+    assert dict(Sight.objects.filter(scope="a.example", address="").values_list("message__quarantine", "state")) == {
+        "mail01234-03": State.DELIVERED, "mail01234-04": State.REFUSED,
+    }  # fmt: skip
+    took(released("4BBBBBBB07", "01234-04", "s@x.example", "user2@a.example"), after=10)
+    took(released("4BBBBBBB08", "01234-03", "s@x.example", "user1@b.example"), after=20)
+    assert [state for state, _sender, _to in told()] == ["DELIVERED", "DELIVERED"]
+
+
+def test_released_after_the_message_has_been_forgotten(world):
+    took(released("4BBBBBBB06", "01234-03", "s@x.example", "user1@a.example"))
+    assert told() == [("DELIVERED", "s@x.example", [("user1@a.example", "", "DELIVERED")])]
 
 
 def test_the_filter_is_down_for_a_while(world):

@@ -3,14 +3,17 @@
 import subprocess
 import threading
 import time
+from datetime import timedelta
 
 import pytest
+from django.utils import timezone
 
+from accounts import audit
 from accounts.models import Mailbox
 from domains.models import Alias, Domain
 from mailpanel.daemons.clamav import test_file as eicar
 from mailpanel.daemons.maillog import is_queue_id
-from mailpanel.server import trace
+from mailpanel.server import path, quarantine, trace
 from mailpanel.server.follower import Follower
 from mailpanel.server.models import Message, Position, Sight, Traffic
 from mailpanel.server.models.trace import State
@@ -48,8 +51,11 @@ def people(private):
             row = {"domain_id": name}
             Alias.objects.create(source=f"team@{name}", destination=f"anna@{name}", **row)
             Alias.objects.create(source=f"team@{name}", destination=f"ben@{name}", **row)
+            Alias.objects.create(source=f"to-anna@{name}", destination=f"anna@{name}", **row)
             Alias.objects.create(source=f"leads-to-full@{name}", destination=f"full@{name}", **row)
     Mailbox.objects.filter(email__startswith="full@").update(quota=1000)
+    for model in (Domain, Mailbox, Alias):
+        model.objects.update(created=timezone.now() - timedelta(days=365))
 
 
 def sender(number=[0]):  # noqa: B006  it counts
@@ -164,6 +170,41 @@ def test_filtered(mail, people, follow, text, state, verdict):
     told = became(follow, of, state)
     assert recipients(told) == [(f"anna@{DOMAIN}", "", state)]
     assert (told.row.verdict, bool(told.row.quarantine)) == (verdict, True)
+
+
+def test_released_from_the_quarantine(mail, people, follow):
+    """To an address with a +tag and in large letters, and to an alias: each goes on by itself."""
+    of, anna = sender(), Mailbox.objects.get(email=f"anna@{DOMAIN}")
+    with mail.smtp() as client:
+        message = f"From: <{of}>\nSubject: Released\n\n{GTUBE}\n"
+        client.sendmail(of, [f"Anna+Shop@{DOMAIN}", f"to-anna@{DOMAIN}", f"ben@{DOMAIN}"], message)
+    told = became(follow, of, State.QUARANTINED)
+    for number, recipient in enumerate((f"anna+shop@{DOMAIN}", f"to-anna@{DOMAIN}")):
+        assert eventually(lambda: quarantine.of_message(anna, told.row.quarantine))
+        (one,) = (
+            held for held in quarantine.of_message(anna, told.row.quarantine) if held.recipient == recipient
+        )
+        assert quarantine.release([one], by=audit.By(anna.email)).refused == []
+
+        def gone_on(number=number):
+            told = became(follow, of, State.QUARANTINED)
+            return [row.state for row in told.recipients].count(State.DELIVERED) == number + 1
+
+        assert eventually(gone_on)
+    told = became(follow, of, State.QUARANTINED)
+    assert {(row.address, row.original): State(row.state) for row in told.recipients} == {
+        (f"anna+shop@{DOMAIN}", ""): State.DELIVERED,
+        (f"anna@{DOMAIN}", f"to-anna@{DOMAIN}"): State.DELIVERED,
+        (f"ben@{DOMAIN}", ""): State.QUARANTINED,
+    }
+    seen = trace.one(told.row.pk, {anna.email: None})
+    assert (seen.state, seen.others) == (State.DELIVERED, 1)
+    titles = [step.title for step in path.way(seen, list(told.row.log.order_by("at", "id"))).steps]
+    assert titles.count("It was released from the quarantine") == 1
+    seen = trace.one(told.row.pk, {f"ben@{DOMAIN}": None})
+    assert seen.state == State.QUARANTINED
+    titles = [step.title for step in path.way(seen, list(told.row.log.order_by("at", "id"))).steps]
+    assert "It was released from the quarantine" not in titles
 
 
 def test_what_comes_in_comes_out_while_the_log_is_rotated(mail, private, people, follow):
