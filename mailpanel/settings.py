@@ -98,6 +98,8 @@ try:
         secret("MAILPANEL_DNSBL", "" if PRIVATE_COPY else "zen.spamhaus.org=127.0.0.[2..11]")
     )
     MAILPANEL_DNSBL_EXCEPT = networks(env.str("MAILPANEL_DNSBL_EXCEPT", ""))
+    # Who may bring mail from outside whose sender is an address of ours, such as a service that sends a newsletter.
+    MAILPANEL_SENDERS_FROM = networks(env.str("MAILPANEL_SENDERS_FROM", ""))
     # To other servers: TLS where they can (may), or as the domain's signed records say (dane).
     MAILPANEL_OUTBOUND_TLS = env.str(
         "MAILPANEL_OUTBOUND_TLS", "may", validate=validate.OneOf(["may", "dane"])

@@ -176,6 +176,7 @@ def test_production_settings_pass_djangos_own_checks(tmp_path):
         ("MAILPANEL_ALERT_SMTP", "smtp://host"), ("MAILPANEL_ALERT_WEBHOOK", "file:///etc/passwd"), ("MAILPANEL_ALERT_AFTER", "0"),
         ("MAILPANEL_ALERT_WEBHOOK", "https://host/ HTTP/1.1\r\nx:"), ("MAILPANEL_DNSBL", "zen.example.org, permit"),
         ("MAILPANEL_DNSBL", "zen.example.org=127.0.0.2 permit"), ("MAILPANEL_DNSBL", "zen"), ("MAILPANEL_DNSBL_EXCEPT", "everybody"),
+        ("MAILPANEL_SENDERS_FROM", "everybody"),
         ("MAILPANEL_OUTBOUND_TLS", "perhaps"),
     ],
 )  # fmt: skip

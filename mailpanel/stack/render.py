@@ -71,7 +71,7 @@ def files(engine: str, dovecot: str, *, private: bool) -> list[File]:
         File(name, (DEPLOY / name,))
         for name in (
             "postfix/master.cf", "postfix/bounce.cf", "postfix/srs_addresses", "postfix/dnsbl_except.cidr",
-            "postfix/rbl_replies",
+            "postfix/senders_from.cidr", "postfix/rbl_replies",
             "postsrsd/postsrsd", "postsrsd/secret", "clamav/clamd.conf", "amavis/dkim.conf", "spamassassin/local.cf",
         )
     ]  # fmt: skip

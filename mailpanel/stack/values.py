@@ -129,6 +129,7 @@ def _common() -> dict:
         "hostname_pattern": settings.MAILPANEL_HOSTNAME.replace(".", "[.]"),
         "dnsbl": tuple(settings.MAILPANEL_DNSBL),
         "dnsbl_except": tuple(map(_in_a_table, settings.MAILPANEL_DNSBL_EXCEPT)),
+        "senders_from": tuple(map(_in_a_table, settings.MAILPANEL_SENDERS_FROM)),
         "outbound_tls": settings.MAILPANEL_OUTBOUND_TLS,
         "outbound_dns": "dnssec" if settings.MAILPANEL_OUTBOUND_TLS == "dane" else "enabled",
         "postmaster": settings.MAILPANEL_POSTMASTER,

@@ -86,6 +86,13 @@ def test_who_is_listed_can_still_ask_why(mail, listed):
         assert connection.rcpt("postmaster@other.example")[0] == 554
 
 
+def test_who_may_send_with_our_addresses(mail):
+    """A service that sends the newsletter: named in MAILPANEL_SENDERS_FROM, and let through no more than others."""
+    assert mail.rcpt(ANNA, sender=ANNA, source="127.0.78.5") == 250
+    assert mail.rcpt(ANNA, sender=ANNA, source="127.0.79.5") == 553
+    assert mail.rcpt("anna@other.example", sender=ANNA, source="127.0.78.5") == 554
+
+
 @pytest.mark.parametrize("code", ["127.0.0.10", "127.0.0.11"])
 def test_a_dialled_up_line_may_submit_and_not_deliver(mail, listed, monkeypatch, code):
     """The policy lists hold the addresses of people at home: among them, our own."""

@@ -11,6 +11,7 @@ from accounts.models import LastLogin, Mailbox, MailboxUsage, Sender
 from domains.lifecycle import Destination, save_alias
 from domains.models import Alias, Domain
 from mailpanel.daemons import dovecot
+from mailpanel.server import reasons
 from tests.stack.mail import Line, eventually
 from tests.stack.private import quick_hash
 
@@ -203,6 +204,33 @@ def test_sender_addresses_of_others(mail, sender):
         assert client.mail(sender)[0] == 553
         client.rset()
         assert client.mail(ANNA)[0] == 250
+
+
+@pytest.mark.parametrize(
+    "sender",
+    [
+        ANNA, BEN, "ANNA@Mail.Test", "anna+tag@mail.test", "nobody@mail.test", "team@mail.test", "sales@mail.test", '"anna"@mail.test',
+        "anna@mirror.test", "off@mail.test", "bob@dark.test", "everything@all.test",
+    ],
+)  # fmt: skip
+def test_sender_addresses_of_ours_from_outside(mail, sender):
+    """Somebody who has not signed in writes to our people as one of them."""
+    assert mail.rcpt(BEN, sender=sender) == 553
+    assert b"not logged in" in mail.reply
+    assert "has to sign in" in reasons.words(mail.reply.decode())
+
+
+@pytest.mark.parametrize(
+    "sender",
+    [
+        "", "anna@elsewhere.example.net", "anna@sub.mail.test", "anna%mail.test@elsewhere.example.net", "anna@mail.test.example.net",
+        '"anna@mail.test"@elsewhere.example.net', "somebody@sent-on.test",
+    ],
+)  # fmt: skip
+def test_sender_addresses_that_are_not_ours_from_outside(mail, sender):
+    """Bounces, strangers, and a domain whose mail is kept at another server."""
+    Domain.objects.get_or_create(name="sent-on.test", transport="smtp:[127.0.0.1]:9")
+    assert mail.rcpt(BEN, sender=sender) == 250
 
 
 def test_switch_of_an_alias_lets_its_mailbox_send_as_it(mail, private):

@@ -353,6 +353,26 @@ def test_who_may_send_as_whom(private):
     }
 
 
+def test_senders_of_ours_by_domain(private):
+    """Whatever stands before the @; and by nothing that only looks like a domain of ours."""
+    Domain.objects.get_or_create(name="odd.test")
+    Domain.objects.get_or_create(name="elsewhere.test", transport="smtp:[127.0.0.1]:9")
+    ours = [
+        "user@odd.test",
+        "USER@ODD.TEST",
+        "é@odd.test",
+        "%@odd.test",
+        "x'); DROP TABLE domain; --@odd.test",
+        '"a@b"@odd.test',
+    ]
+    others = [
+        "odd.test", "user", "user@", "user@_dd.test", "user@%", "user@x' OR '1'='1", "user@odd.test.", "user@.odd.test", "user@elsewhere.test",
+        "odd.test@elsewhere.example.net", "user@xn--odd.test",
+    ]  # fmt: skip
+    assert set(private.postmap("own_senders", *ours, *others)) == set(ours)
+    assert Domain.objects.filter(name="odd.test").exists()
+
+
 @pytest.mark.parametrize(
     "key",
     [

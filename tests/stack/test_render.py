@@ -37,6 +37,7 @@ VALUES = {
     "outbound_dns": "enabled", "srs_port": "12528", "srs_forward_port": "12101", "srs_reverse_port": "12102",
     "srs_secret": "s1gned", "srs_secret_file": "/tmp/x/etc/postsrsd/secret",
     "dnsbl": ("zen.example.test=127.0.0.[2..11]",), "dnsbl_except": ("192.0.2.0/24", "[2001:db8::]/32"),
+    "senders_from": ("198.51.100.0/24", "[2001:db8:1::]/48"),
 }  # fmt: skip
 
 

@@ -42,6 +42,7 @@ class World:
                 "MAILPANEL_HOSTNAME": OURS,
                 "MAILPANEL_DNSBL": "list.example,second.example=127.0.0.[2..11],0123456789abcdef0123456789.zen.keyed.example",
                 "MAILPANEL_DNSBL_EXCEPT": "127.0.77.0/24,2001:db8::/32",
+                "MAILPANEL_SENDERS_FROM": "127.0.78.0/24,2001:db8::/32",
             }
         except BaseException:
             self.remove()
