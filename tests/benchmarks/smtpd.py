@@ -41,6 +41,7 @@ STATIC = {
     "refused_recipients": "check_recipient_access hash:{0}/none",
     "verified_recipients": "check_recipient_access hash:{0}/none",
     "smtpd_sender_login_maps": "hash:{0}/none",
+    "smtpd_sender_restrictions": "check_sender_access hash:{0}/none",
 }
 ALONE = {"virtual_transport": "discard:"}
 
@@ -62,7 +63,9 @@ class Postfix:
         for name, text in {"mailboxes": lines, "none": ""}.items():
             (static / name).write_text(text)
             subprocess.run(["postmap", f"hash:{static / name}"], check=True)
-        self.by_sql = {name: self._set_now(name) for name in STATIC}
+        # of this machine, where smtp-source is, the sender would not be asked about
+        of_strangers = {"smtpd_sender_restrictions": "check_sender_access ${sql}/own_senders.cf"}
+        self.by_sql = {name: self._set_now(name) for name in STATIC} | of_strangers
         self.static = {name: value.format(static) for name, value in STATIC.items()}
         self._set(ALONE)
         # by name, and not by what the settings above are just now
