@@ -208,8 +208,11 @@ def test_without_its_key_a_message_waits(mail, private):
 def test_results_in_our_name_are_taken_out(mail):
     forged = "Authentication-Results: mail.example.test; dkim=pass header.d=bank.example\r\n"
     forged += "Authentication-Results: (x) MAIL.example.test 1; spf=pass\r\nAuthentication-Results: other.example; dkim=pass\r\n"
-    for user, client in ((ANNA, mail.smtp()), (ANNA, mail.submission(ANNA, PASSWORD))):
-        message = signed(mail, user, header=f"{forged}From: {ANNA}", client=client)
+    for sender, client in (
+        ("stranger@elsewhere.example.net", mail.smtp()),
+        (ANNA, mail.submission(ANNA, PASSWORD)),
+    ):
+        message = signed(mail, header=f"{forged}From: {ANNA}", envelope=sender, to=ANNA, client=client)
         found = email.message_from_bytes(message).get_all("Authentication-Results", [])
         assert [text.partition(";")[0] for text in found] == ["other.example"]
 
@@ -272,7 +275,11 @@ def test_what_others_signed_is_verified_and_told(mail, on_a_host):
         text = verifier.sign(text, b"k", b"elsewhere-signed.test", made.private_key.encode()) + text
         forged = b"Authentication-Results: mail.example.test; dkim=pass header.d=bank.example\r\n"
         with mail.smtp() as client:
-            client.sendmail(ELSEWHERE, [ANNA], forged + text.replace(b"Good morning.", body.encode()))
+            client.sendmail(
+                "stranger@elsewhere.example.net",
+                [ANNA],
+                forged + text.replace(b"Good morning.", body.encode()),
+            )
         (told,) = email.message_from_bytes(fetched(mail, ANNA, subject)).get_all("Authentication-Results")
         assert told.startswith("mail.example.test")
         assert (result in told, "header.d=elsewhere-signed.test" in told) == (True, True)
