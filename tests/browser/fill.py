@@ -127,6 +127,18 @@ def _held():
         ago=30,
         score=7.1,
     )
+    hold(
+        "user1@a.example",
+        "user2@a.example",
+        f"{LOCAL}@a.example",
+        mail_id="not-scanned",
+        kind="U",
+        subject=" ".join(HOSTILE[:4]),
+        sender="a.name-of-somebody-who-means-no-good@" + LONG,
+        text=LETTER,
+        ago=10,
+        score=0.4,
+    )
     hold("user1@a.example", mail_id="a-virus", kind="V", subject="Scan_2026_0417.pdf", text=LETTER, ago=20)
 
 
