@@ -81,7 +81,7 @@ def _one_more(page: Page):
 
 
 def _check_now(page: Page):
-    send(page, "main form:has([name=csrfmiddlewaretoken]) button:has-text('Check now')")
+    send(page, "main > form.actions button")
 
 
 def _typed(page: Page):

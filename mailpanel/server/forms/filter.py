@@ -238,7 +238,7 @@ class QuarantineForm(PanelForm):
     """What to find in the quarantine. A filter that means nothing says so at its field, and finds nothing."""
 
     to = Text(label=gettext_lazy("For"), required=False, max_length=400, attrs=AS_IS)
-    sender = Text(label=gettext_lazy("From"), required=False, max_length=400, attrs=AS_IS)
+    sender = Text(label=gettext_lazy("Sender"), required=False, max_length=400, attrs=AS_IS)
     kind = forms.ChoiceField(
         label=gettext_lazy("Held back as"),
         required=False,
