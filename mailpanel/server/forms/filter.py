@@ -24,11 +24,11 @@ LEVELS = {
     "spam_tag_level": (-999, 0, 2, NEVER),
 }
 LABELS = {
+    "bypass_spam_checks": gettext_lazy("Search for spam"),
     "spam_tag2_level": gettext_lazy("Mark as spam from"),
     "spam_kill_level": gettext_lazy("Into the quarantine from"),
     "spam_tag_level": gettext_lazy("Tell the score in the headers from"),
     "spam_subject_tag2": gettext_lazy("Mark in the subject of spam"),
-    "bypass_spam_checks": gettext_lazy("Search for spam"),
     "bypass_virus_checks": gettext_lazy("Search for viruses"),
     "bypass_banned_checks": gettext_lazy("Search for banned files"),
     "banned_rulenames": gettext_lazy("Banned files"),
