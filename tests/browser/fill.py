@@ -541,6 +541,12 @@ def _mail():
         **ago,
     )
     took(log_lines.spam("00001-01", "win@prize-today.example", "user1@a.example"), **ago)
+    hold("user1@a.example", mail_id="mail00001-01", sender="win@prize-today.example", ago=50 * 60)
+    took(
+        log_lines.spam("00001-03", "kirsten@handwerk.example", "user1@a.example user2@a.example"),
+        ago=timedelta(hours=3),
+    )
+    took(log_lines.released(f"{key}5", "00001-03", "kirsten@handwerk.example", "user1@a.example"), **ago)
     took(
         log_lines.passed_after_queue(
             f"{key}3", f"{key}4", "00001-02", "user1@a.example", "user2@a.example", "everybody@a.example"

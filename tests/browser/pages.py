@@ -273,6 +273,7 @@ PAGES = [
     Shown("server:message", "user1", "/messages/?name=4FEEDBEEF02", "waits", _message),
     Shown("server:message", "root1", "/messages/?address=user1@a.example&state=refused", "refused", _message),
     Shown("server:message", "user1", "/messages/?address=win@prize-today.example&state=quarantined", "quarantined", _message),
+    Shown("server:message", "dadm_a", "/messages/?address=kirsten@handwerk.example", "released", _message),
     Shown("server:traffic", "root1", "/traffic/"),
     Shown("server:traffic", "root1", "/traffic/?period=quarter", "quarter", _open),
     Shown("server:traffic", "root1", "/traffic/?period=day", "day"),
