@@ -119,6 +119,12 @@ def _held():
         timezone.now(), [people.CAST[name][0] for name in ("user1", "user2", "chief", "user9", "dadm_a")]
     )
     make_policies(["a.example", "b.example"], ["user1@a.example"])
+    FilterSender.objects.bulk_create(
+        FilterSender(scope="@.", sender=sender, wb="WB"[number % 3 == 2])
+        for number, sender in enumerate(
+            [f"newsletter-{one}@shop.example" for one in range(40)] + [f"@{LONG}"]
+        )
+    )
     hold(
         "user1@a.example",
         mail_id="a-long-one",
