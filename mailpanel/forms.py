@@ -247,8 +247,8 @@ def midnight(day: date) -> datetime:
 class PeriodForm(PanelForm):
     """Filters of a list, the last of which are its first and its last day."""
 
-    since = Day(label=gettext_lazy("From"), required=False)
-    until = Day(label=gettext_lazy("To"), required=False)
+    since = Day(label=gettext_lazy("First day"), required=False)
+    until = Day(label=gettext_lazy("Last day"), required=False)
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)

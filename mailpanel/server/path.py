@@ -118,9 +118,8 @@ def _verdict(event, at, message, found):
         return Step(at, "shield", title, "bad", _kept(event))
     if event.status in ("spam", "spammy"):
         if event.dsn == "Blocked":
-            return Step(
-                at, "shield", _("The filter took it for spam"), "bad", f"{score} {_kept(event)}".strip()
-            )
+            title, more = _("The filter took it for spam"), f"{score} {_kept(event)}".strip()
+            return Step(at, "quarantine", title, "warn", more)
         return Step(at, "shield", _("The filter marked it as spam"), "warn", score)
     if event.dsn == "Blocked":
         return Step(at, "shield", _("The filter did not let it pass"), "bad", _kept(event))

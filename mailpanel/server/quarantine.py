@@ -24,7 +24,7 @@ from mailpanel.paging import Page, page
 from mailpanel.server import filter_policy, letter, recipients, retention
 from mailpanel.server.models import Maddr, Msg, MsgRcpt, Quarantine
 from mailpanel.server.models.filter import ALLOWED
-from mailpanel.server.models.quarantine import DELETED, KINDS, OTHER, RELEASED, VIRUS
+from mailpanel.server.models.quarantine import DELETED, KINDS, OTHER, RELEASED, UNSCANNED, VIRUS
 
 MOST_RANGES = 200  # of an index that a list is put together from: each may become two, and SQLite takes 500
 MOST_SENT = 500  # messages of one sender that are looked through, the newest
@@ -55,6 +55,10 @@ class Held:
     @property
     def is_virus(self) -> bool:
         return VIRUS in (self.row.kind, self.msg.content)
+
+    @property
+    def is_unscanned(self) -> bool:
+        return self.row.content == UNSCANNED
 
     @property
     def subject(self) -> str:

@@ -119,6 +119,12 @@ def _held():
         timezone.now(), [people.CAST[name][0] for name in ("user1", "user2", "chief", "user9", "dadm_a")]
     )
     make_policies(["a.example", "b.example"], ["user1@a.example"])
+    FilterSender.objects.bulk_create(
+        FilterSender(scope="@.", sender=sender, wb="WB"[number % 3 == 2])
+        for number, sender in enumerate(
+            [f"newsletter-{one}@shop.example" for one in range(40)] + [f"@{LONG}"]
+        )
+    )
     hold(
         "user1@a.example",
         mail_id="a-long-one",
@@ -126,6 +132,18 @@ def _held():
         text=LETTER,
         ago=30,
         score=7.1,
+    )
+    hold(
+        "user1@a.example",
+        "user2@a.example",
+        f"{LOCAL}@a.example",
+        mail_id="not-scanned",
+        kind="U",
+        subject=" ".join(HOSTILE[:4]),
+        sender="a.name-of-somebody-who-means-no-good@" + LONG,
+        text=LETTER,
+        ago=10,
+        score=0.4,
     )
     hold("user1@a.example", mail_id="a-virus", kind="V", subject="Scan_2026_0417.pdf", text=LETTER, ago=20)
 
@@ -529,6 +547,12 @@ def _mail():
         **ago,
     )
     took(log_lines.spam("00001-01", "win@prize-today.example", "user1@a.example"), **ago)
+    hold("user1@a.example", mail_id="mail00001-01", sender="win@prize-today.example", ago=50 * 60)
+    took(
+        log_lines.spam("00001-03", "kirsten@handwerk.example", "user1@a.example user2@a.example"),
+        ago=timedelta(hours=3),
+    )
+    took(log_lines.released(f"{key}5", "00001-03", "kirsten@handwerk.example", "user1@a.example"), **ago)
     took(
         log_lines.passed_after_queue(
             f"{key}3", f"{key}4", "00001-02", "user1@a.example", "user2@a.example", "everybody@a.example"

@@ -81,7 +81,7 @@ def _one_more(page: Page):
 
 
 def _check_now(page: Page):
-    send(page, "main form:has([name=csrfmiddlewaretoken]) button:has-text('Check now')")
+    send(page, "main > form.actions button")
 
 
 def _typed(page: Page):
@@ -121,9 +121,10 @@ def _drawer(page: Page):
     page.get_by_role("button", name="Menu").click()
 
 
-def _bulk(do: str, all_of_them: bool = False) -> Callable[[Page], None]:
+def _bulk(do: str, all_of_them: bool = False, most: int = 1) -> Callable[[Page], None]:
     def then(page: Page):
-        page.locator("tbody .pick input").first.check()
+        for box in page.locator("tbody .pick input").all()[:most]:
+            box.check()
         if all_of_them:
             page.locator(".bulk [name=all]").check()
         send(page, f".bulk [value={do}]")
@@ -134,14 +135,6 @@ def _bulk(do: str, all_of_them: bool = False) -> Callable[[Page], None]:
 def _picked(page: Page):
     for box in page.locator("tbody .pick input").all()[:3]:
         box.check()
-
-
-def _act(do: str) -> Callable[[Page], None]:
-    def then(page: Page):
-        page.locator("tbody .pick input").first.check()
-        send(page, f".bulk [value={do}]")
-
-    return then
 
 
 def _refused_senders(page: Page):
@@ -252,9 +245,12 @@ PAGES = [
     Shown("server:quarantine_message", "user1", "/quarantine/a-long-one.1/", "", _open),
     Shown("server:quarantine_message", "root1", "/quarantine/a-virus.1/", "virus"),
     Shown("server:quarantine_message", "user1", "/quarantine/a-virus.1/", "virus of one's own"),
+    Shown("server:quarantine_message", "root1", "/quarantine/not-scanned.3/", "not scanned"),
+    Shown("server:quarantine_message", "user1", "/quarantine/not-scanned.1/", "not scanned, of one's own"),
     Shown("server:quarantine_message", "new@b.example", "/quarantine/a-virus.1/", "not found", status=404),
-    Shown("server:quarantine", "user1", "/quarantine/", "delete", _act("delete")),
-    Shown("server:quarantine", "root1", "/quarantine/?kind=V", "release a virus", _act("release")),
+    Shown("server:quarantine", "user1", "/quarantine/", "delete", _bulk("delete")),
+    Shown("server:quarantine", "root1", "/quarantine/", "delete several", _bulk("delete", most=4)),
+    Shown("server:quarantine", "root1", "/quarantine/?kind=V", "release a virus", _bulk("release")),
     Shown("server:filter", "root1", "/filter/"),
     Shown("server:filter", "postmaster@example.test", "/filter/", empty=True),
     Shown("accounts:filter_own", "user1", "/filter/own/"),
@@ -277,6 +273,7 @@ PAGES = [
     Shown("server:message", "user1", "/messages/?name=4FEEDBEEF02", "waits", _message),
     Shown("server:message", "root1", "/messages/?address=user1@a.example&state=refused", "refused", _message),
     Shown("server:message", "user1", "/messages/?address=win@prize-today.example&state=quarantined", "quarantined", _message),
+    Shown("server:message", "dadm_a", "/messages/?address=kirsten@handwerk.example", "released", _message),
     Shown("server:traffic", "root1", "/traffic/"),
     Shown("server:traffic", "root1", "/traffic/?period=quarter", "quarter", _open),
     Shown("server:traffic", "root1", "/traffic/?period=day", "day"),

@@ -9,6 +9,7 @@ import pytest
 from tests.browser.pages import PAGES
 
 DIRECTORY = os.environ.get("SCREENSHOTS")
+LOCALE = os.environ.get("SCREENSHOTS_LOCALE", "en-GB")
 SIZES = {"desktop": {"width": 1280, "height": 800}, "phone": {"width": 390, "height": 844}}
 
 
@@ -16,7 +17,7 @@ SIZES = {"desktop": {"width": 1280, "height": 800}, "phone": {"width": 390, "hei
 @pytest.mark.parametrize("shown", PAGES if DIRECTORY else [], ids=str)
 def test_take_pictures(visit, request, shown):
     panel = request.getfixturevalue("live_empty" if shown.empty else "live")
-    page = visit(shown.who, shown.path, panel).page
+    page = visit(shown.who, shown.path, panel, locale=LOCALE).page
     if shown.then:
         shown.then(page)
     name = re.sub(r"\W+", "-", str(shown))

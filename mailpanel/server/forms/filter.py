@@ -24,16 +24,28 @@ LEVELS = {
     "spam_tag_level": (-999, 0, 2, NEVER),
 }
 LABELS = {
+    "bypass_spam_checks": gettext_lazy("Search for spam"),
     "spam_tag2_level": gettext_lazy("Mark as spam from"),
     "spam_kill_level": gettext_lazy("Into the quarantine from"),
     "spam_tag_level": gettext_lazy("Tell the score in the headers from"),
     "spam_subject_tag2": gettext_lazy("Mark in the subject of spam"),
-    "bypass_spam_checks": gettext_lazy("Search for spam"),
     "bypass_virus_checks": gettext_lazy("Search for viruses"),
     "bypass_banned_checks": gettext_lazy("Search for banned files"),
     "banned_rulenames": gettext_lazy("Banned files"),
     "digest": gettext_lazy("Daily mail about the quarantine"),
 }
+
+PARTS = [
+    (
+        gettext_lazy("Spam"),
+        ["bypass_spam_checks", "spam_tag2_level", "spam_kill_level", "spam_tag_level", "subject", "mark"],
+    ),
+    (
+        gettext_lazy("Viruses and files"),
+        ["bypass_virus_checks", "bypass_banned_checks", "files", "sets"],
+    ),
+    (gettext_lazy("Quarantine"), ["digest"]),
+]
 
 
 def words(column: str, value) -> str:
@@ -93,10 +105,7 @@ class PolicyForm(EditForm):
         self.above = filter_policy.applied(filter_policy.wider(row.scope))
         self.base_fields = self.base_fields | self._fields(row, may_skip_virus_checks)
         super().__init__(*args, row=row, about=("filter", filter_policy.name(row.scope)), **kwargs)
-        self.order_fields(
-            ["spam_tag2_level", "subject", "mark", "spam_kill_level", "spam_tag_level", "digest", "bypass_spam_checks",
-             "bypass_virus_checks", "bypass_banned_checks", "files", "sets"]
-        )  # fmt: skip
+        self.order_fields([name for _heading, names in PARTS for name in names])
         self.fields["subject"].choices = self._choices(
             "spam_subject_tag2", [(NONE, _("No mark")), (OWN, _("This one:"))]
         )
@@ -157,6 +166,11 @@ class PolicyForm(EditForm):
         if data.get("files") == OWN and not data.get("sets"):
             self.add_error("sets", _("Choose at least one kind of files, or “None” above."))
         return data
+
+    @property
+    def parts(self) -> list[tuple[str, list]]:
+        """The fields under their headings."""
+        return [(heading, [self[name] for name in names if name in self.fields]) for heading, names in PARTS]
 
     @property
     def columns(self) -> dict:
@@ -224,7 +238,7 @@ class QuarantineForm(PanelForm):
     """What to find in the quarantine. A filter that means nothing says so at its field, and finds nothing."""
 
     to = Text(label=gettext_lazy("For"), required=False, max_length=400, attrs=AS_IS)
-    sender = Text(label=gettext_lazy("From"), required=False, max_length=400, attrs=AS_IS)
+    sender = Text(label=gettext_lazy("Sender"), required=False, max_length=400, attrs=AS_IS)
     kind = forms.ChoiceField(
         label=gettext_lazy("Held back as"),
         required=False,

@@ -15,6 +15,7 @@ from domains.models import AddressField
 
 # Kinds of what waits in the quarantine, as Amavis calls them; all else that it can hold back is OTHER.
 VIRUS, BANNED, SPAM, OTHER = KINDS = "V", "B", "S", "O"
+UNSCANNED = "U"  # one of the others: it could not be unpacked, so no virus was looked for
 WAITS, RELEASED, DELETED, IN_TRASH = " ", "R", "D", "X"
 
 

@@ -66,7 +66,8 @@ def _page(request, scope: str, template: str, context: dict, *, may_set: bool = 
         "allowed": [row.sender for row in there if row.wb == ALLOWED],
         "blocked": [row.sender for row in there if row.wb != ALLOWED],
         "facts": [
-            (LABELS[column], words(column, *value[:1]), whose(value.scope)) for column, value in facts.items()
+            (label, words(column, facts[column].value), whose(facts[column].scope))
+            for column, label in LABELS.items()
         ],
         "may_set": may_set,
     }
