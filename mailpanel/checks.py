@@ -78,6 +78,10 @@ def _columns(connection, model) -> list[Error]:
             found.append(
                 _wrong(table, field.column, problem, "ALTER TABLE … MODIFY the column, then migrate.", "E004")
             )
+        kind = connection.introspection.get_field_type(column.type_code, column)
+        if "BigInteger" in field.get_internal_type() and "Big" not in kind:
+            hint = "ALTER TABLE … MODIFY the column to BIGINT: 2 GB is the most that an INT holds."
+            found.append(_wrong(table, field.column, "holds no numbers of 64 bits", hint, "E007"))
         wanted = field.db_parameters(connection).get("collation")
         if isinstance(field, AddressField) and wanted not in (None, column.collation):
             collation = column.collation or "that is the default of this database"

@@ -2,22 +2,26 @@
 
 import logging
 import sys
+from datetime import timedelta
 
-from django.db import InterfaceError, OperationalError
+from django.db import DatabaseError, InterfaceError, OperationalError
 from django.http import HttpResponse, HttpResponseForbidden, HttpResponseNotFound
 from django.template.loader import render_to_string
+from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from accounts import access, audit
 from accounts.authentication import client_address
+from accounts.models import Audit
 
 RETRY_SECONDS = 10
+REFUSALS = 100  # of one person, in an hour; whoever tries more is seen well enough
 log = logging.getLogger(__name__)
 
 
 def not_found(request, exception=None):
-    if isinstance(exception, access.OutOfReach) and request.method == "POST":
-        for name in request.resolver_match.kwargs.values():
+    if isinstance(exception, access.OutOfReach):
+        for name in request.resolver_match.kwargs.values() if request.method == "POST" else ():
             if gone := access.deleted(request.user, str(name)):
                 return _page(request, "404.html", HttpResponseNotFound, gone=gone)
         _audit_refusal(request)
@@ -25,7 +29,7 @@ def not_found(request, exception=None):
 
 
 def forbidden(request, exception=None):
-    if request.user.is_authenticated and request.method == "POST":
+    if request.user.is_authenticated:
         _audit_refusal(request)
     return _page(request, "403.html", HttpResponseForbidden, why=str(exception or ""))
 
@@ -64,5 +68,15 @@ def _page(request, template, response, **context):
 
 
 def _audit_refusal(request):
+    """Each is written down, and the same reading once an hour, so that nobody fills the log by it."""
     by = audit.By(request.user.email, client_address(request))
-    audit.record(by, "denied", "page", request.path, reason=request.method)
+    refused = Audit.objects.filter(
+        actor=by.actor, action="denied", at__gte=timezone.now() - timedelta(hours=1)
+    )
+    try:
+        if request.method != "POST" and refused.filter(name=request.path[:255]).exists():
+            return
+        if refused.count() < REFUSALS:
+            audit.record(by, "denied", "page", request.path, reason=request.method)
+    except DatabaseError as error:  # it is refused all the same
+        log.warning("A refusal is not in the audit log, since the database did not answer: %s", error)

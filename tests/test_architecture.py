@@ -15,7 +15,7 @@ OURS = ("mailpanel", "accounts", "domains")
 # Imports point down. A module may import those of lower layers; within a layer, what stands before it or beside it.
 LAYERS = [
     # leaves: no model, no request, no role
-    r"mailpanel\.daemons.*|mailpanel\.stack\.queries|domains\.(addresses|quota)|accounts\.passwords|mailpanel\.(environment|export|paging|deadlocks|formats.*|sqlite.*)",
+    r"mailpanel\.daemons.*|mailpanel\.stack\.queries|domains\.(addresses|quota)|accounts\.passwords|mailpanel\.(environment|export|journal|paging|deadlocks|formats.*|sqlite.*)",
     r"domains\.models|mailpanel\.server(\.(models(\..*)?|apps))?",
     r"accounts\.models",
     r"accounts\.(access(\..*)?|attention|audit|search|trash|usage)|mailpanel\.(forms|checks|apps|formatting)|mailpanel\.stack(?!\.run).*|.*\.migrations\..*|domains\.(routing|records)|mailpanel\.server\.(?!urls|views|forms).*",

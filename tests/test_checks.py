@@ -54,6 +54,14 @@ def test_collation_that_confuses(altered):
     assert "alias.destination is in the collation " in problems()["mailpanel.E005"]
 
 
+@pytest.mark.skipif(not ON_MARIADB, reason="every integer of SQLite has 64 bits")
+@pytest.mark.parametrize("was", ["INT NULL", "INT UNSIGNED NULL", "MEDIUMINT NULL"])
+def test_column_that_holds_no_large_quota(altered, was):
+    """As other panels have it: without strict mode 5 GB would become 2 GB."""
+    altered(f"ALTER TABLE user MODIFY quota {was}", "ALTER TABLE user MODIFY quota BIGINT NULL")
+    assert "user.quota holds no numbers of 64 bits" in problems()["mailpanel.E007"]
+
+
 @pytest.mark.skipif(not ON_MARIADB, reason="a setting of the server")
 def test_sql_mode_that_cuts(db):
     with connection.cursor() as cursor:

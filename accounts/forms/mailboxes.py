@@ -22,6 +22,12 @@ class MailboxForm(EditForm):
         label=gettext_lazy("Quota"),
         help_text=gettext_lazy("Such as 500 MB or 10 GB. Left empty: unlimited."),
     )
+    full = forms.BooleanField(
+        label=gettext_lazy(
+            "Set it all the same: what is in it stays, and nothing comes in until there is room"
+        ),
+        required=False,
+    )
     enabled = Switch(
         label=gettext_lazy("Switched on"),
         help_text=gettext_lazy(
@@ -43,6 +49,17 @@ class MailboxForm(EditForm):
         self.mailbox = mailbox
         about = ("mailbox", mailbox.email) if mailbox.pk else None
         super().__init__(*args, row=mailbox, about=about, **kwargs)
+        self.used = max(getattr(getattr(mailbox, "usage", None), "bytes", 0) or 0, 0)
+        if self.used:
+            self.fields["quota"].help_text += " " + _("%s are in use.") % quota.show(self.used)
+
+    def clean(self):
+        """A quota below what is in use is set only knowingly."""
+        data = super().clean()
+        size = data.get("quota")
+        if "quota" in self.changed_data and size is not None and size < self.used and not data.get("full"):
+            self.add_error("full", _("%s are in the mailbox, more than this quota.") % quota.show(self.used))
+        return data
 
 
 class NewMailboxForm(MailboxForm):
@@ -90,7 +107,8 @@ class NewMailboxForm(MailboxForm):
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
-        del self.fields["enabled"], self.fields["can_login"], self.fields["must_change_password"]
+        for name in ("full", "enabled", "can_login", "must_change_password"):
+            del self.fields[name]
         self.initial["quota"] = self.mailbox.domain.default_quota
 
     def clean_local(self) -> str:

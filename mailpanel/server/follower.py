@@ -181,8 +181,11 @@ def _begun(later: list[Path]) -> bool:
 
 
 def _rotated(path: Path) -> Iterator[Path]:
-    """mail.log.1, mail.log-20261128, mail.log.2.gz; what is being compressed just now is there once."""
+    """mail.log.1, mail.log-20261128, mail.log.2.gz; what is being compressed just now is there once. A link or a pipe of such
+    a name is not the log's: it could lead anywhere, or be waited for."""
     for one in path.parent.glob(f"{path.name}[.-]*"):
+        if one.is_symlink() or not one.is_file():
+            continue
         if one.suffix != ".gz" or not one.with_suffix("").exists():
             yield one
 

@@ -96,13 +96,24 @@ def render(file: File, values: Values) -> str:
 
 
 def write(target: Path, wanted: list[File], values: Values) -> None:
-    """Render all, then write all: an error leaves what was there. Raises RenderError."""
+    """Render all, write all beside what is there, then put all in place: an error leaves what was there, and be it that
+    the disk is full. Raises RenderError."""
     texts = [(file, render(file, values)) for file in wanted]
-    for file, text in texts:
-        path = target / file.path
-        path.parent.mkdir(parents=True, exist_ok=True)
-        group, mode = file.group_and_mode
-        put(path, text, mode=mode, group=group)
+    beside: dict[Path, Path] = {}
+    try:
+        for file, text in texts:
+            path = target / file.path
+            path.parent.mkdir(parents=True, exist_ok=True)
+            group, mode = file.group_and_mode
+            beside[path] = _put_beside(path, text, mode=mode, group=group)
+    except OSError as error:
+        for new in beside.values():
+            new.unlink()
+        raise RenderError(
+            f"Nothing was changed, since {path} cannot be written: {error.strerror}."
+        ) from error
+    for path, new in beside.items():
+        new.replace(path)
 
 
 def put(path: Path, text: str | bytes, *, mode: int, user: str = "root", group: str = "root") -> None:
@@ -110,17 +121,27 @@ def put(path: Path, text: str | bytes, *, mode: int, user: str = "root", group: 
 
     Owner and group take effect for root alone; for anybody else a secret is the own user's only.
     """
+    _put_beside(path, text, mode=mode, user=user, group=group).replace(path)
+
+
+def _put_beside(path: Path, text: str | bytes, *, mode: int, user: str = "root", group: str = "root") -> Path:
     beside = path.with_name(f".{path.name}.new")
     beside.unlink(missing_ok=True)
     handle = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(handle, "wb") as file:
-        if os.geteuid() == 0:
-            shutil.chown(beside, user, group)
-            os.fchmod(handle, mode)
-        else:
-            os.fchmod(handle, mode if mode & 0o004 else mode & 0o700)
-        file.write(text.encode() if isinstance(text, str) else text)
-    beside.replace(path)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            if os.geteuid() == 0:
+                shutil.chown(beside, user, group)
+                os.fchmod(handle, mode)
+            else:
+                os.fchmod(handle, mode if mode & 0o004 else mode & 0o700)
+            file.write(text.encode() if isinstance(text, str) else text)
+            file.flush()
+            os.fsync(handle)  # or the name may outlive a loss of power, and the content not
+    except BaseException:
+        beside.unlink()
+        raise
+    return beside
 
 
 def _lines(templates: tuple[Path, ...]) -> Iterator[tuple[Path, int, str]]:

@@ -15,7 +15,7 @@ import pytest
 from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.core.management import call_command
-from django.db import connection
+from django.db import OperationalError, connection
 from django.urls import reverse
 from django.utils import timezone
 from hypothesis import given
@@ -27,6 +27,7 @@ from accounts.forms.audit import AuditForm
 from accounts.models import Audit, Mailbox, RecoveryCode, Role, SecondFactor, Trash
 from domains.lifecycle import Destination, change_domain, open_domain, save_alias
 from domains.models import Alias, DkimKey, Domain
+from mailpanel import errors
 from mailpanel.daemons import DaemonError
 from mailpanel.daemons.queue import ACTIONS
 from mailpanel.paging import newest
@@ -428,6 +429,52 @@ def test_denied_is_marked(world, as_):
         re.S,
     )
     assert '<li class="bad">' in as_("root1").get("/").content.decode()
+
+
+@pytest.mark.parametrize("way", ["GET", "POST"])
+def test_each_refusal_is_written_down(world, as_, way):
+    """Reading, too, and whether or not there is something; who asks for the same page all the time is in it once an hour."""
+    client = as_("dadm_a")
+    paths = [
+        reverse(name, args=[email])
+        for name in ("accounts:mailbox_edit", "accounts:mailbox_password")
+        for email in ("user1@b.example", "nobody@b.example", "root1@c.example")
+    ]
+    for path in paths:
+        for _time in range(3):
+            assert client.generic(way, path).status_code in (403, 404)
+    found = Audit.objects.filter(action="denied").order_by("id").values_list("actor", "name", "reason")
+    times = 1 if way == "GET" else 3
+    assert list(found) == [("boss@a.example", path, way) for path in paths for _time in range(times)]
+    # an address that nobody ever had a page at, and a page that one may see
+    client.get("/nope/")
+    client.get(reverse("accounts:mailbox_edit", args=["user1@a.example"]))
+    assert Audit.objects.count() == times * len(paths)
+
+
+def test_refusals_do_not_fill_the_log(world, as_):
+    client = as_("dadm_a")
+    for number in range(errors.REFUSALS + 20):
+        path = reverse("accounts:mailbox_edit", args=[f"{number}@b.example"])
+        assert client.generic("POST" if number % 2 else "GET", path).status_code == 404
+    assert Audit.objects.filter(actor="boss@a.example").count() == errors.REFUSALS
+    as_("help_a").post(reverse("accounts:mailbox_password", args=["boss@a.example"]))
+    assert Audit.objects.filter(actor="help@a.example").count() == 1
+    Audit.objects.update(at=timezone.now() - timedelta(minutes=61))
+    as_("dadm_a").get(reverse("accounts:mailbox_edit", args=["1@b.example"]))
+    assert Audit.objects.filter(actor="boss@a.example").count() == errors.REFUSALS + 1
+
+
+def test_a_refusal_stands_though_the_log_cannot_be_written(world, as_, monkeypatch):
+    def away(*args, **kwargs):
+        raise OperationalError(2013, "Lost connection during query")
+
+    monkeypatch.setattr(Audit.objects, "bulk_create", away)
+    before = find("user1_b").password
+    for way in ("GET", "POST"):
+        answer = as_("dadm_a").generic(way, reverse("accounts:mailbox_password", args=["user1@b.example"]))
+        assert answer.status_code == 404
+    assert find("user1_b").password == before
 
 
 # --- every action, and no secret in any ---------------------------------------------------------------------

@@ -1,5 +1,6 @@
 """What Dovecot writes is joined to the mailboxes, on SQLite from a file of its own."""
 
+import re
 import sqlite3
 import time
 
@@ -10,6 +11,7 @@ from django.urls import reverse
 from accounts.models import LastLogin, MailboxUsage
 from mailpanel.sqlite.base import dovecot_file
 from tests import people
+from tests.shell import shell
 
 
 def as_dovecot(*statements):
@@ -68,6 +70,30 @@ def test_odd_values_are_shown(world, as_):
     for email in ("user1@a.example", "user2@a.example", "user9@a.example"):
         assert as_("dadm_a").get(reverse("accounts:mailbox", args=[email])).status_code == 200
     assert MailboxUsage.objects.count() == 3
+
+
+def test_quota_below_what_is_in_use_is_set_only_knowingly(world, as_):
+    as_dovecot(usage("user1@a.example", 900 * 2**20))
+    url, client = reverse("accounts:mailbox_edit", args=["user1@a.example"]), as_("dadm_a")
+    page = client.get(url).content.decode()
+    assert "900 MB are in use." in page
+    assert 'name="full"' not in page
+    seen = re.search(r'name="seen" value="([^"]*)"', page)[1]
+    data = {"seen": seen, "name": "", "quota": "500 MB", "enabled": "on", "can_login": "on"}
+    page = client.post(url, data).content.decode()
+    assert "900 MB are in the mailbox, more than this quota." in page
+    assert 'name="full"' in page
+    assert people.find("user1").quota == 2**30
+    assert client.post(url, data | {"full": "on"}).status_code == 302
+    assert people.find("user1").quota == 500 * 2**20
+    assert "<b>900 MB</b> of 500 MB" in client.get("/domains/a.example/").content.decode()
+    # what is above it already is no reason to ask again; unlimited is no limit
+    page = client.get(url).content.decode()
+    seen = re.search(r'name="seen" value="([^"]*)"', page)[1]
+    assert client.post(url, data | {"seen": seen, "name": "Una"}).status_code == 302
+    assert client.post(url, data | {"seen": seen, "name": "Una", "quota": ""}).status_code in (200, 302)
+    told = shell("mailbox", "set", "user1@a.example", "--quota", "500M")
+    assert "900 MB are in it, more than its quota" in told.out
 
 
 def test_django_cannot_write_dovecots_file(world):

@@ -179,6 +179,24 @@ def test_compressed_and_damaged_stops_no_other_log(log, follow, damage):
     log.is_read()
 
 
+def test_what_lies_beside_the_log_and_is_none_is_left_alone(log, follow, tmp_path):
+    """A link to somebody's secret, and a pipe that nobody writes into."""
+    log.write(3)
+    follow()
+    secret = tmp_path.parent / f"{tmp_path.name}-secret"
+    secret.write_text(f"{log.line(99)}\n")
+    log.path.rename(tmp_path / "mail.log.1")
+    (tmp_path / "mail.log.2").symlink_to(secret)
+    os.mkfifo(tmp_path / "mail.log.3")
+    (tmp_path / "mail.log.4").mkdir()
+    with (tmp_path / "mail.log.1").open("a") as file:  # so that its place is not found in the new one
+        file.write("")
+    log.path.touch()
+    log.write(2)
+    follow()
+    log.is_read()
+
+
 def test_replaced_by_something_else(log, follow):
     """A log that is not the one of before is read from its beginning."""
     log.write(3)

@@ -196,12 +196,17 @@ def test_sender_addresses_that_are_ones_own(mail, sender):
     "sender",
     [
         BEN, "ben+x@mail.test", "sales@mail.test", "nobody@mail.test", "postmaster@mail.test", "anna@elsewhere.example.net",
-        '"ben"@mail.test', "off@mail.test", "anna@dark.test", "anna@all.test", "ben%x@mail.test",
+        '"ben"@mail.test', "off@mail.test", "anna@dark.test", "anna@all.test", "ben%x@mail.test", "BEN@MAIL.TEST", "ben+anna@mail.test",
+        '"anna@mail.test"@all.test', "@mail.test:ben@mail.test", "SRS0=abcd=EF=mail.test=ben@mail.example.test", "ben@mirror.test",
+        "root@mail.example.test", "anna@sub.mail.test", "annaa@mail.test",
     ],
 )  # fmt: skip
-def test_sender_addresses_of_others(mail, sender):
-    with mail.submission(ANNA, PASSWORD) as client:
-        assert client.mail(sender)[0] == 553
+@pytest.mark.parametrize("door", ["submission", "smtps"])
+def test_sender_addresses_of_others(mail, door, sender):
+    with getattr(mail, door)(ANNA, PASSWORD) as client:
+        assert client.docmd("MAIL", f"FROM:<{sender}>")[0] == 553
+        client.rset()
+        assert client.docmd("MAIL", f"FROM:<{sender}> AUTH={ANNA}")[0] == 553
         client.rset()
         assert client.mail(ANNA)[0] == 250
 

@@ -1,5 +1,7 @@
 """Mail to other servers: found by their names in the DNS, tried again, encrypted where they can, and returned in words."""
 
+import re
+
 import dkim as verifier
 import pytest
 
@@ -98,6 +100,27 @@ def test_filtered_and_signed_on_its_way(send, outside, private):
 
     assert verifier.verify(text.replace("\n", "\r\n").encode(), dnsfunc=answer)
     assert asked == [b"first._domainkey.sends.test."]
+
+
+@pytest.mark.parametrize(
+    "end", [b"\n.\n", b"\n.\r\n", b"\r\n.\n", b"\r.\r\n", b"\r.\r", b"\r\n.\r", b"\n.\r", b"\r.\n", b"a\rb\nc\r\rd"], ids=repr
+)  # fmt: skip
+def test_nothing_odd_leaves(outside, servers, mail, end):
+    """Another server that takes less for the end of a message would find a second one in it, from us and in any name."""
+    outside.records[("all.example.", "A")] = ["127.0.3.9"]
+    server = servers("127.0.3.9")
+    with mail.submission(ANNA, PASSWORD) as client:
+        client.mail(ANNA)
+        client.rcpt("somebody@all.example")
+        client.docmd("DATA")
+        client.send(b"Subject: outer\r\n\r\nouter" + end + b"MAIL FROM:<ceo@all.example>\r\nx\ry\r\n.\r\n")
+        assert client.getreply()[0] == 250
+    assert eventually(lambda: server.messages)
+    assert mail.settled()
+    (message,) = server.messages
+    assert "MAIL FROM:<ceo@all.example>" in message
+    assert re.findall(r"(?<!\r)\n|\r(?!\n)", message) == []
+    assert not re.search(r"^\.\r$", message, re.MULTILINE)
 
 
 def test_the_best_server_first_then_the_next_one(send, outside, servers, mail):

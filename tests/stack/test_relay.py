@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from accounts.models import Mailbox
-from domains.models import Domain
+from domains.models import Alias, Domain
 from tests.stack.mail import Line, eventually
 from tests.stack.private import quick_hash
 
@@ -34,6 +34,9 @@ def people(_private, django_db_blocker):
         Domain.objects.create(name="hosted.example")
         for email in (USER, "victim@hosted.example"):
             Mailbox.objects.create(email=email, domain_id="hosted.example", password=hashed)
+        Domain.objects.create(name="caught.example")
+        Alias.objects.create(source="@caught.example", destination=USER, domain_id="caught.example")
+        Domain.objects.create(name="mirror.example", alias_of_id="caught.example")
         Domain.objects.get_or_create(name="example.test")
         Mailbox.objects.update_or_create(
             email="postmaster@example.test", defaults={"domain_id": "example.test", "enabled": True}
@@ -64,6 +67,32 @@ def test_no_relay(mail, title, sender, recipient):
             said = line.say(f"RCPT TO:{recipient}")
         assert said[:1] in b"45", f"{title}: {said}"
         assert line.say("DATA").startswith((b"503", b"554"))
+
+
+@pytest.mark.parametrize(
+    "recipient",
+    [
+        "relaytest%victim.example.net@{}", "victim.example.net!relaytest@{}", '"relaytest@victim.example.net"@{}', "relaytest@victim.example.net@{}",
+        '"relaytest%victim.example.net"@{}', "@{}:relaytest@victim.example.net", "relaytest%victim.example.net%hosted.example@{}",
+        "relaytest@victim.example.net%{}", "relaytest@{}.victim.example.net", "relaytest@sub.{}",
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("name", ["caught.example", "relayed.example", "mirror.example"])
+def test_no_relay_by_way_of_a_domain_that_takes_everybody(mail, next_hop, name, recipient):
+    """The server behind a relay domain might take the way that is hidden in an address, and believe us."""
+    next_hop.knows = Everybody()
+    transport = f"smtp:[127.0.0.1]:{next_hop.port}"
+    Domain.objects.update_or_create(name="relayed.example", defaults={"transport": transport})
+    with smtp(mail) as line:
+        line.say("MAIL FROM:<spam@victim.example.net>")
+        said = line.say(f"RCPT TO:<{recipient.format(name)}>")
+        assert said.startswith((b"554 5.7.1", b"501 5.1.3")), said
+        assert line.say(f"RCPT TO:<anybody@{name}>").startswith(b"250")  # the control
+
+
+class Everybody(set):
+    def __contains__(self, _address):
+        return True
 
 
 @pytest.mark.parametrize("recipient", FORMS["accepted"])
@@ -109,11 +138,11 @@ ENDS = [
 
 
 @pytest.mark.parametrize("end", ENDS, ids=repr)
-@pytest.mark.parametrize("source", [None, "127.0.0.2"], ids=["stranger", "mynetworks"])
-def test_no_second_message_hides_in_the_first(mail, private, end, source):
-    name = f"smuggled {ENDS.index(end)} {source}"
-    with smtp(mail, source=source) as line:
-        line.say("MAIL FROM:<x@victim.example.net>")
+@pytest.mark.parametrize("who", ["stranger", "mynetworks", "signed in"])
+def test_no_second_message_hides_in_the_first(mail, private, end, who):
+    name = f"smuggled {ENDS.index(end)} {who}"
+    with _at(mail, who) as line:
+        line.say(f"MAIL FROM:<{USER if who == 'signed in' else 'x@victim.example.net'}>")
         line.say("RCPT TO:<victim@hosted.example>")
         line.say("DATA")
         line.send(b"Subject: outer\r\n\r\nouter body" + end)
@@ -123,6 +152,33 @@ def test_no_second_message_hides_in_the_first(mail, private, end, source):
     assert said.count(b"queued as") == 1
     assert mail.settled()
     assert name not in mail.subjects("victim@hosted.example", PASSWORD)
+
+
+def _at(mail, who) -> Line:
+    if who != "signed in":
+        return smtp(mail, source="127.0.0.2" if who == "mynetworks" else None)
+    line = smtp(mail, "submission")
+    line.say("STARTTLS", rb"^220 ")
+    line.start_tls(mail.trust)
+    line.say("EHLO client.example.net", rb"^250 ")
+    assert line.say(f"AUTH PLAIN {TOKEN}").startswith(b"235")
+    return line
+
+
+def test_no_second_message_hides_in_a_chunk(mail):
+    """Its length is told, so that no end counts; and none comes to count when it is handed on to the filter."""
+    with smtp(mail) as line:
+        for end in ENDS:
+            line.say("MAIL FROM:<x@victim.example.net>")
+            line.say("RCPT TO:<victim@hosted.example>")
+            body = b"Subject: outer\r\n\r\nouter body" + end
+            body += b"MAIL FROM:<ceo@hosted.example>\r\nRCPT TO:<victim@hosted.example>\r\nDATA\r\n"
+            body += b"Subject: smuggled in a chunk\r\n\r\ninner\r\n.\r\n"
+            line.send(f"BDAT {len(body)} LAST\r\n".encode() + body)
+            assert line.until(rb"^\d{3} ").count(b"queued as") == 1
+            assert line.say("NOOP") == b"250 2.0.0 Ok\r\n"
+    assert mail.settled()
+    assert "smuggled in a chunk" not in mail.subjects("victim@hosted.example", PASSWORD)
 
 
 def test_commands_ahead_of_their_turn(mail):

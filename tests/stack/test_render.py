@@ -194,6 +194,23 @@ def test_rendering_twice_gives_the_same_bytes(tmp_path, values, engine):
     assert everything() == everything()
 
 
+@pytest.mark.parametrize("seed", ["1", "2"])
+def test_rendering_elsewhere_gives_the_same_bytes(tmp_path, seed):
+    """Whatever the locale, the time zone and the order of sets are."""
+
+    def everything(**environment):
+        environment |= {"PATH": os.environ["PATH"], "MAILPANEL_VAR": str(tmp_path / "var"), "MAILPANEL_SRS_SECRET": "s",
+                        "MAILPANEL_DOVEADM_URL": "http://127.0.0.1:8080", "MAILPANEL_DOVEADM_API_KEY": "k"}  # fmt: skip
+        command = [ROOT / ".venv/bin/python", "manage.py", "stack", "render", "--system", tmp_path / "out"]
+        subprocess.run(command, cwd=ROOT, env=environment, check=True, capture_output=True)
+        return {path: path.read_bytes() for path in _files(tmp_path / "out")}
+
+    plain = everything(LANG="C", PYTHONHASHSEED="0")
+    assert plain == everything(
+        LANG="de_DE.UTF-8", LC_ALL="tr_TR.UTF-8", TZ="Asia/Kolkata", PYTHONHASHSEED=seed
+    )
+
+
 def test_both_engines_have_the_same_files():
     for directory in (DEPLOY / "postfix" / "sql", DEPLOY / "dovecot" / "2.3" / "sql"):
         sqlite, mariadb = ({path.name for path in (directory / engine).iterdir()} for engine in ENGINES)
@@ -258,6 +275,26 @@ def test_the_final_mode_stands_before_the_first_byte(tmp_path):
     render.put(tmp_path / "file", Watching("secret"), mode=0o640, group="postfix")
     watch()
     assert seen == {(0o640, False), (0o640, True)}
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root mounts a small disk")
+def test_a_full_disk_leaves_what_was_there(tmp_path, values, engine):
+    small, large = tmp_path / "small", tmp_path / "large"
+    small.mkdir()
+    large.mkdir()
+    whole = rendered(large, values, engine)
+    room = sum(-(-path.stat().st_size // 4096) * 4096 for path in _files(whole))
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={room + 8192}", "tmpfs", small], check=True)
+    try:
+        rendered(small, values, engine)  # the control: it has room for all of it, once
+        before = {path: path.read_bytes() for path in _files(small)}
+        with pytest.raises(
+            RenderError, match=r"Nothing was changed, since \S+ cannot be written: No space left"
+        ):
+            rendered(small, values | {"hostname": "mx.other.test"}, engine)
+        assert {path: path.read_bytes() for path in _files(small)} == before
+    finally:
+        subprocess.run(["umount", small], check=True)
 
 
 # --- what the daemons say -------------------------------------------------------------------------------------

@@ -179,6 +179,10 @@ class Command(NounCommand):
 
     def saved(self, sentence: str, mailbox: Mailbox, shown_once: str | None, as_json: bool) -> None:
         lines, data = [sentence], described(mailbox)
+        if mailbox.quota is not None and (data["used"] or 0) > mailbox.quota:
+            lines.append(
+                f"{used(mailbox)} are in it, more than its quota: nothing comes in until there is room."
+            )
         if shown_once:
             lines.append(f"Password, shown this once: {shown_once}")
             data["password"] = shown_once
