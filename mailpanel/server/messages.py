@@ -126,14 +126,16 @@ class Mail:
         ):  # anybody may write any sender: that is for the domain's admins alone
             if "@" not in scope:
                 states.setdefault(scope, whole)
-        sender = {bare(row.sender or ""), bare(row.login)}
-        written = sender | {bare(original or address) for address, original in self.recipients}
+        sender = bare(row.sender or "")
+        written = {sender, bare(row.login)} | {
+            bare(original or address) for address, original in self.recipients
+        }
         everybody = written | {bare(address) for address, _original in self.recipients}
         of_sender = world.scopes(row.login)
         found = set()
         for scope, state in states.items():
-            # other people's recipients are not found by this one, nor where their aliases lead
-            named = everybody if not scope else set(written) if scope in of_sender else set(sender)
+            # other people's recipients are not found by this one, nor where their aliases lead, nor who sent it as somebody else
+            named = everybody if not scope else set(written) if scope in of_sender else {sender}
             named |= {bare(one) for key in theirs[scope] for one in key if scope in world.scopes(one)}
             found |= {(scope, one[:NAME], state) for one in {"", *named}}
         return frozenset(found)

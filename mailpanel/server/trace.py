@@ -11,6 +11,7 @@ from django.db import connection
 from django.db.models import Value
 from django.db.models.functions import Concat
 
+from domains.models import Domain
 from mailpanel.daemons.maillog import is_queue_id
 from mailpanel.paging import SIZE, Page, moment_and_id
 from mailpanel.server.messages import bare, microseconds
@@ -43,10 +44,15 @@ class Told:
     recipients: list[Recipient] = field(default_factory=list)
     others: int = 0
     named: frozenset | None = None  # the addresses that he may see; None for all
+    scopes: frozenset = frozenset()  # the mailboxes and domains that are his to look after
 
     @property
     def at(self):
         return self.row.at
+
+    @property
+    def sender(self) -> str:
+        return self.row.sender or (self.row.login if self.names(self.row.login) else "")
 
     @property
     def more(self) -> int:
@@ -55,6 +61,11 @@ class Told:
 
     def names(self, address: str) -> bool:
         return self.named is None or bare(address) in self.named
+
+    def owns(self, address: str) -> bool:
+        """Whether what becomes of mail at this address is for him to know, and not only that he wrote to it."""
+        address = bare(address)
+        return self.named is None or bool({address, address.rpartition("@")[2]} & self.scopes)
 
 
 # --- the list -------------------------------------------------------------------------------------------------
@@ -221,7 +232,13 @@ def one(pk: int, sees: Scopes) -> Told | None:
     rows = _in_time(_of([pk], sees, address=""), sees)
     if not rows:
         return None
-    return next(iter(tell({pk: max(State(row.state) for row in rows)}, sees)), None)
+    found = next(iter(tell({pk: max(State(row.state) for row in rows)}, sees)), None)
+    if found and found.named is not None:
+        scopes = {scope for scope, since in sees.items() if not since or since <= found.at}
+        found.scopes = frozenset(
+            scopes.union(Domain.objects.filter(alias_of__in=scopes).values_list("name", flat=True))
+        )
+    return found
 
 
 def tell(states: dict[int, State], sees: Scopes) -> list[Told]:

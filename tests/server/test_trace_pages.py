@@ -276,6 +276,71 @@ def test_who_sends_sees_all_whom_it_was_written_to(as_):
         assert listed(as_(who), address="secret@b.example") == ["user1@a.example"]
 
 
+@pytest.mark.parametrize("sender", ["sales@a.example", ""])
+def test_who_sent_it_as_somebody_else_is_told_in_his_domain_alone(as_, sender):
+    took(delivered("4AAAAAAA01", sender, "user1@b.example", login="user2@a.example"))
+    for who, knows in (("user1_b", False), ("dadm_b", False), ("user2", True), ("dadm_a", True)):
+        client = as_(who)
+        assert ("user2@a.example" in text(page_of(client, sender))) is knows
+        assert knows or "user2@a.example" not in text(client.get(reverse("server:messages")))
+        assert listed(client, address="user2@a.example") == [sender] * knows
+
+
+@pytest.mark.parametrize(
+    ("rule", "words"),
+    [
+        ("stored mail into mailbox 'Fools'", "Fools"),
+        (
+            "marked message to be discarded if not explicitly delivered (discard action)",
+            "threw it away",
+        ),
+        ("forwarded to <z@private.example>", "sent it on"),
+    ],
+)
+def test_rules_of_a_recipient_are_not_for_who_writes_to_him(as_, rule, words):
+    took(
+        [
+            *delivered(
+                "4AAAAAAA01",
+                "user1@a.example",
+                "user1@b.example",
+                login="user1@a.example",
+                session="abcdefgh",
+            ),
+            f"dovecot: lmtp(user1@b.example)<1><abcdefgh:1>: sieve: msgid=<1@x.example>: {rule}",
+        ]
+    )
+    for who, knows in (
+        ("user1", False),
+        ("dadm_a", False),
+        ("user1_b", True),
+        ("dadm_b", True),
+        ("root1", True),
+    ):
+        body = text(page_of(as_(who), "user1@a.example"))
+        assert "Delivered to user1@b.example" in body
+        assert (words in body) is knows
+
+
+@pytest.mark.parametrize("source", ["secret@b.example", "secret@mirror.example"])
+def test_the_server_that_an_alias_leads_to_is_not_for_who_writes_to_it(as_, source):
+    Domain.objects.create(name="mirror.example", alias_of_id="b.example")
+    Domain.objects.update(created=LONG_AGO)
+    took(
+        [
+            *came("4AAAAAAA01", "user1@a.example", login="user1@a.example"),
+            went("4AAAAAAA01", "z@private.example", "host mx.private.example[192.0.2.7] said: 450 4.2.0 private.example is busy",
+                 "deferred", "mx.private.example[192.0.2.7]:25", source, "4.2.0"),
+            went("4AAAAAAA01", "z@private.example", relay="mx.private.example[192.0.2.7]:25", original=source),
+            gone("4AAAAAAA01"),
+        ]
+    )  # fmt: skip
+    for who, knows in (("user1", False), ("dadm_a", False), ("dadm_b", True), ("root1", True)):
+        answer = page_of(as_(who), "user1@a.example")
+        assert source in text(answer)
+        assert ("private.example" in answer.content.decode()) is knows
+
+
 def test_reasons_that_name_others_are_cut(as_):
     why = "host mx.b.example[192.0.2.7] said: 550 5.1.1 <user1@b.example>, alias of user1@a.example: User unknown (in reply)"
     took(
