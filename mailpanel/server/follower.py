@@ -20,7 +20,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from django.conf import settings
-from django.db import DatabaseError, InterfaceError, connection, transaction
+from django.db import DatabaseError, InterfaceError, OperationalError, connection, transaction
 from django.utils import timezone
 
 from mailpanel.daemons import maillog
@@ -37,6 +37,8 @@ HOURS = timedelta(days=90)
 MISSING, UNREADABLE = "missing", "unreadable"
 # zlib's and EOFError: a compressed log that is damaged, by a full disk for instance.
 _UNREADABLE = (OSError, EOFError, zlib.error)
+
+_AWAY = (OperationalError, InterfaceError)  # the database: what was not written is read again
 
 
 class ReadByAnother(Exception):
@@ -127,10 +129,32 @@ class Follower:
                 )  # fmt: skip
                 if not unread.update(**vars(after), read=now, error=""):
                     raise ReadByAnother
-            if batch:
-                book = Ledger(self.machine)
-                book.take(batch)
-                book.write()
+            try:
+                self._take(batch)
+            except _AWAY:
+                raise
+            except Exception:
+                log.exception(
+                    "A portion of the mail log could not be taken in, so each line of it is by itself"
+                )
+                for line in batch:
+                    self._take_alone(line)
+
+    def _take_alone(self, line) -> None:
+        """Nothing may keep for ever what comes after it from being read."""
+        try:
+            self._take([line])
+        except _AWAY:
+            raise
+        except Exception:
+            log.exception("Passed over, since it could not be taken in: %s", line[0].raw)
+
+    @transaction.atomic
+    def _take(self, batch) -> None:
+        if batch:
+            book = Ledger(self.machine)
+            book.take(batch)
+            book.write()
 
 
 def trim() -> None:

@@ -323,6 +323,23 @@ def test_another_servers_words_link_nothing(world):
     assert len(told()) == 2
 
 
+def test_a_domain_that_was_made_meanwhile_counts_nothing_below_zero(world):
+    """What was refused before is taken back of its hour, which has not had it."""
+    key, to = "4AAAAAAA01", "q@new.example"
+    took(
+        [
+            f"postfix/smtpd[1]: {key}: client=mx.example.net[192.0.2.1]",
+            f"postfix/smtpd[1]: {key}: reject: RCPT from mx.example.net[192.0.2.1]: 450 4.2.0 <{to}>: later;"
+            f" from=<s@x.example> to=<{to}> proto=ESMTP helo=<h.example>",
+        ]
+    )
+    Domain.objects.create(name="new.example")
+    Traffic.objects.create(domain="new.example", hour=Traffic.objects.get().hour, spam=1)
+    took([*came(key, "s@x.example")[2:], went(key, to)], after=10)
+    assert counted() == {"received": 1, "delivered": 1}
+    assert counted("new.example") == {"received": 1, "delivered": 1, "spam": 1}
+
+
 def test_queue_ids_come_back(world):
     took(delivered("4AAAAAAA01", "first@x.example", "user1@a.example"))
     took(delivered("4AAAAAAA01", "second@x.example", "user2@a.example", session="another"), after=60)

@@ -10,9 +10,9 @@ import threading
 import pytest
 from django.db import OperationalError, connection, connections
 
-from mailpanel.server import follower
+from mailpanel.server import follower, ledger
 from mailpanel.server.follower import Follower
-from mailpanel.server.models import Message, Position, Recipient
+from mailpanel.server.models import Message, Position, Recipient, Traffic
 from tests.shell import MANAGE, database_url
 from tests.stack.mail import eventually
 
@@ -232,6 +232,25 @@ def test_what_was_not_written_is_read_again(log, follow, monkeypatch):
     assert (Message.objects.count(), Position.objects.get().offset) == (0, 0)
     follow()
     log.is_read()
+
+
+def test_what_cannot_be_taken_in_holds_up_nothing(log, follow, monkeypatch):
+    taken_in = ledger.APPLY["refused"]
+
+    def refused(mail, event):
+        if event.to.startswith(("number2@", "number5@")):
+            Recipient.objects.create(message_id=-1, address=None)  # what the database refuses
+        taken_in(mail, event)
+
+    monkeypatch.setitem(ledger.APPLY, "refused", refused)
+    log.write(6)
+    follow()
+    log.write(1)
+    follow()
+    assert sorted(Recipient.objects.values_list("address", flat=True)) == [
+        f"number{number}@a.example" for number in (1, 3, 4, 6, 7)
+    ]
+    assert Traffic.objects.get(domain="").refused == 5
 
 
 @pytest.mark.django_db(transaction=True)
