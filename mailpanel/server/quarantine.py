@@ -220,11 +220,12 @@ def _may_release(actor: Mailbox, one: Held) -> bool:
     return one.row.kind != OTHER or access.may_skip_virus_checks(actor, home)
 
 
-def waiting(boxes: list[Mailbox], since: dict[int, int], most: int) -> dict[int, list[MsgRcpt]]:
+def waiting(boxes: list[Mailbox], since: dict[int, int], until: int, most: int) -> dict[int, list[MsgRcpt]]:
     """What came to these mailboxes since (by the id of the mailbox), the newest first, at most so many."""
     own, found = recipients.own(boxes), {}
     everybody = [rid for rids in own.values() for rid in rids]
-    news = MsgRcpt.objects.filter(rid__in=everybody, kind__in=KINDS, made__gte=min(since.values(), default=0))
+    span = (min(since.values(), default=0), until)
+    news = MsgRcpt.objects.filter(rid__in=everybody, kind__in=KINDS, made__range=span)
     with_news = set(news.values_list("rid", flat=True).distinct())
     for box in boxes:
         ranges = [
@@ -233,7 +234,7 @@ def waiting(boxes: list[Mailbox], since: dict[int, int], most: int) -> dict[int,
             if rid in with_news
         ]
         if ranges:
-            rows = MsgRcpt.objects.filter(_of_recipients(ranges), kind__isnull=False)
+            rows = MsgRcpt.objects.filter(_of_recipients(ranges), kind__isnull=False, made__lte=until)
             found[box.pk] = list(rows.order_by("-made", "-slip")[:most])
     return found
 

@@ -384,6 +384,15 @@ def test_a_domain_that_was_made_anew_shows_nothing_of_before(as_):
     ]
 
 
+def test_a_domain_that_was_made_anew_counts_nothing_of_before(as_):
+    took(delivered("4AAAAAAA01", "before@x.example", "user1@a.example"), ago=timedelta(hours=3))
+    took(delivered("4AAAAAAA02", "after@x.example", "user1@a.example"))
+    Domain.objects.filter(name="a.example").update(created=NOW - timedelta(hours=1))
+    for who, number in (("dadm_a", 1), ("root1", 2)):
+        page = as_(who).get(reverse("domains:domain_traffic", args=["a.example"]))
+        assert page.context["chart"].whole.delivered == number
+
+
 def test_a_role_adds_the_own_mailbox_in_another_domain(as_):
     Role.objects.create(mailbox=find("user1_b"), kind="helpdesk", domain_id="a.example")
     took(delivered("4AAAAAAA01", "one@x.example", "user1@b.example"))
