@@ -33,6 +33,7 @@ log = logging.getLogger(__name__)
 EVERY = 3  # seconds
 PORTION = 128 * 1024  # bytes of each log in one transaction
 BEFORE = 512  # bytes that a place is known by
+TRIMMING = 30  # seconds
 HOURS = timedelta(days=90)
 MISSING, UNREADABLE = "missing", "unreadable"
 # zlib's and EOFError: a compressed log that is damaged, by a full disk for instance.
@@ -158,11 +159,10 @@ class Follower:
 
 
 def trim() -> None:
-    """A little each minute: what is older, and the hours that no plot shows any more."""
-    before = timezone.now() - timedelta(days=settings.MAILPANEL_TRACE_DAYS)
-    for _portion in range(20):
-        if not ledger.trim(before, settings.MAILPANEL_TRACE_MESSAGES):
-            break
+    """Some each minute, as many as may come in one: what is older, and the hours that no plot shows any more."""
+    before, end = timezone.now() - timedelta(days=settings.MAILPANEL_TRACE_DAYS), time.monotonic() + TRIMMING
+    while ledger.trim(before, settings.MAILPANEL_TRACE_MESSAGES) and time.monotonic() < end:
+        pass
     hour = int((timezone.now() - HOURS).timestamp()) // 3600
     Traffic.objects.filter(hour__lt=hour).delete()
 

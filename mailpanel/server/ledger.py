@@ -77,11 +77,12 @@ class Ledger:
             self.keys[host, event.key].ended = line.at
 
     def _mail(self, host: str, line: Line, event: Event) -> Mail | None:
-        if event.sender == postfix.STRANGER and event.to in (
-            "",
-            postfix.ELSEWHERE,
-        ):  # the panel, asking for an open relay
-            return None
+        if (
+            event.kind == "refused"
+            and event.sender == postfix.STRANGER
+            and event.to in ("", postfix.ELSEWHERE)
+        ):
+            return None  # the panel, asking for an open relay
         if not event.key:
             names = [name for name in event.others if self._alive(host, name, line.at)]
             return self.mails[host, names[0]] if names else self._begin(host, event, line.at)

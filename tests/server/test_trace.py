@@ -376,8 +376,10 @@ def test_what_the_panel_itself_tries_is_not_shown(world):
     asked = went("4AAAAAAA02", "z@relay.example", "250 ok", "deliverable", "127.0.0.1[127.0.0.1]:25")
     took([*came("4AAAAAAA02", "double-bounce@mail.example.test")[1:], asked, gone("4AAAAAAA02")], after=10)
     assert (told(), Sight.objects.count(), counted()) == ([], 0, {})
-    took(delivered("4AAAAAAA03", probe, "user1@a.example"), after=20)  # a stranger who hides behind that name
-    assert len(told()) == 1
+    for number, stranger in enumerate((probe, postfix.STRANGER), 1):  # who hides behind such a name
+        took(delivered(f"4AAAAAAA1{number}", stranger, "user1@a.example"), after=20 * number)
+        assert told()[-1] == ("DELIVERED", stranger, [("user1@a.example", "", "DELIVERED")])
+        assert counted() == {"received": number, "delivered": number}
 
 
 def test_a_connection_that_came_to_nothing(world):

@@ -9,6 +9,7 @@ import threading
 
 import pytest
 from django.db import OperationalError, connection, connections
+from django.utils import timezone
 
 from mailpanel.server import follower, ledger
 from mailpanel.server.follower import Follower
@@ -302,6 +303,14 @@ def test_collect_follows_within_seconds(tmp_path):
             running.kill()
             running.wait()
         log.is_read()
+
+
+def test_a_flood_is_trimmed_within_a_minute(db, settings):
+    settings.MAILPANEL_TRACE_MESSAGES = 100
+    now = timezone.now()
+    Message.objects.bulk_create(Message(host="mail", at=now, last=now, state=4) for _number in range(12_000))
+    follower.trim()
+    assert Message.objects.count() == 100
 
 
 def test_positions_are_by_host(log, follow, monkeypatch):
