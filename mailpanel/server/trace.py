@@ -23,7 +23,7 @@ SHOWN = tuple(state for state in State if state)
 RANGES = 60  # of the index that are looked at one by one: each takes about a tenth of a millisecond
 SPANS = [timedelta(minutes=5), timedelta(hours=1), timedelta(hours=12), timedelta(days=6)]
 AT_ONCE = 500  # scopes in one statement; of much more, MariaDB would make fewer and larger ranges
-MOST_NAMED = 200  # messages that one Message-ID or queue id is looked up for
+MOST_NAMED = 20_000  # messages that one Message-ID or queue id is looked up for
 
 
 @dataclass(frozen=True)
@@ -195,20 +195,21 @@ def _rows(statement: str, params: list) -> list[tuple]:
 
 
 def _named(scopes: Scopes, sought: Sought) -> dict[int, State]:
+    """The newest in these scopes: a letter to a mailing list is a message of the same name for each of its readers."""
     name = sought.name.strip("<> ")
     if is_queue_id(name):
-        keys = Key.objects.filter(name=name).order_by("-begun")
-        chosen = list(keys.values_list("message", flat=True)[:MOST_NAMED])
+        chosen = Key.objects.filter(name=name).order_by("-begun").values_list("message", flat=True)
     else:
-        rows = Message.objects.filter(message_id=name).order_by("-at")
-        chosen = list(rows.values_list("pk", flat=True)[:MOST_NAMED])
+        chosen = Message.objects.filter(message_id=name).order_by("-at").values_list("pk", flat=True)
     found: dict[int, State] = {}
-    rows = _of(chosen, scopes, address=sought.address, state__in=sought.states)
-    for row in _in_time(rows, scopes):
-        if (not sought.since or row.at >= microseconds(sought.since)) and (
-            not sought.until or row.at < microseconds(sought.until)
-        ):
-            found[row.message_id] = max(State(row.state), found.get(row.message_id, State.NONE))
+    pks = iter(chosen[:MOST_NAMED])
+    while len(found) < SIZE and (some := list(islice(pks, AT_ONCE))):
+        rows = _of(some, scopes, address=sought.address, state__in=sought.states)
+        for row in _in_time(rows, scopes):
+            if (not sought.since or row.at >= microseconds(sought.since)) and (
+                not sought.until or row.at < microseconds(sought.until)
+            ):
+                found[row.message_id] = max(State(row.state), found.get(row.message_id, State.NONE))
     newest = sorted(found, key=lambda pk: -pk)[:SIZE]
     return {pk: found[pk] for pk in newest}
 

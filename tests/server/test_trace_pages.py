@@ -159,6 +159,20 @@ def test_a_number_that_no_message_has(as_, number):
         assert as_(who).get(f"/messages/{number}/").status_code == 404
 
 
+def test_a_letter_to_a_list_is_found_by_each_of_its_readers(as_):
+    took(
+        delivered("4AAAAAAA01", "list@x.example", "user1@a.example", message_id="list@x.example"),
+        ago=timedelta(hours=1),
+    )
+    Message.objects.bulk_create(
+        Message(host="mail", at=NOW, last=NOW, message_id="list@x.example", state=State.DELIVERED)
+        for _reader in range(1200)
+    )  # of other domains
+    for who in ("user1", "dadm_a"):
+        assert listed(as_(who), name="<list@x.example>") == ["list@x.example"]
+    assert listed(as_("dadm_b"), name="<list@x.example>") == []
+
+
 def test_pages_by_key(as_, monkeypatch):
     """Through all pages and back, with several of the same second and in several domains: each once, in order."""
     monkeypatch.setattr(trace, "SIZE", 4)
