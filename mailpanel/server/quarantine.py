@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
+from itertools import islice
 from typing import NamedTuple
 
 from django.core.exceptions import ValidationError
@@ -27,7 +28,10 @@ from mailpanel.server.models.filter import ALLOWED
 from mailpanel.server.models.quarantine import DELETED, KINDS, OTHER, RELEASED, VIRUS
 
 MOST_RANGES = 200  # of an index that a list is put together from: each may become two, and SQLite takes 500
-MOST_SENT = 500  # messages of one sender that are looked through, the newest
+MOST_SENT, MOST_SEEN = (
+    500,
+    20_000,
+)  # messages of one sender that are listed, and that are looked through, the newest
 SECONDS = 40  # for all that is released at once
 
 
@@ -293,15 +297,19 @@ def _sent_by(sender: str, ranges: list[Range], kinds: Sequence[str]) -> list[str
     else:
         people = Maddr.objects.filter(partition_tag=0, email=sender)
     ids = list(people.order_by("-id").values_list("id", flat=True)[:MOST_SENT])
-    msgs = Msg.objects.filter(sid__in=ids).order_by("-time_num").values_list("mail_id", flat=True)[:MOST_SENT]
-    rows = MsgRcpt.objects.filter(partition_tag=0, mail_id__in=list(msgs))
-    everybody = Range() in ranges
-    domains, rids = {one.domain for one in ranges}, {one.rid: one for one in ranges if one.rid is not None}
-    return [
-        slip
-        for slip, kind, domain, rid, made in rows.values_list("slip", "kind", "domain", "rid", "made")
-        if kind in kinds and (everybody or (rids[rid].since <= made if rid in rids else domain in domains))
-    ]
+    msgs = Msg.objects.filter(sid__in=ids).order_by("-time_num").values_list("mail_id", flat=True)
+    everybody, domains = Range() in ranges, {one.domain for one in ranges}
+    rids = {one.rid: one for one in ranges if one.rid is not None}
+    newest, found = iter(msgs[:MOST_SEEN]), []
+    while len(found) < MOST_SENT and (some := list(islice(newest, MOST_SENT))):
+        rows = MsgRcpt.objects.filter(partition_tag=0, mail_id__in=some)
+        found += [
+            slip
+            for slip, kind, domain, rid, made in rows.values_list("slip", "kind", "domain", "rid", "made")
+            if kind in kinds
+            and (everybody or (rids[rid].since <= made if rid in rids else domain in domains))
+        ]
+    return found[:MOST_SENT]
 
 
 # --- what becomes of it ---------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from accounts.models import Audit, Mailbox, Role
 from domains.models import Alias, Domain
-from mailpanel.server import recipients
+from mailpanel.server import quarantine, recipients
 from mailpanel.server.models import FilterSender, MsgRcpt, Quarantine
 from tests import pdp
 from tests.held import hold
@@ -209,6 +209,17 @@ def test_the_owner_sees_who_has_read_it(world, as_):
     )  # fmt: skip
     page = as_("user1").get(reverse("accounts:audit_own")).content.decode()
     assert "read a message in the quarantine of" in page
+
+
+def test_a_sender_who_writes_to_many_is_found_by_each(world, as_, monkeypatch):
+    (slip,) = hold("user1@a.example", ago=900)
+    monkeypatch.setattr(quarantine, "MOST_SENT", 5)
+    for _number in range(12):
+        hold("user1@b.example")
+    for who in ("dadm_a", "user1"):
+        for sender in ("spammer@outside.example", "@outside.example"):
+            assert shown(as_(who), sender=sender) == [slip]
+    assert len(shown(as_("dadm_b"), sender="@outside.example")) == 5
 
 
 def test_filters(world, as_):
