@@ -106,8 +106,9 @@ class Mail:
             if row.state in HELD and not original and to.lower() == address.lower():
                 row.state = State.NONE
 
-    def state(self, of=None) -> State:
-        states = [row.state for key, row in self.recipients.items() if of is None or of(key)]
+    def state(self, keys=None) -> State:
+        """For all recipients, or for these."""
+        states = (self.recipients[key].state for key in (self.recipients if keys is None else keys))
         return State(max(states, default=0) or (State.WAITING if self.row.accepted else State.NONE))
 
     def sights(self, world: World) -> frozenset:
@@ -119,7 +120,7 @@ class Mail:
         for key in self.recipients:
             for scope in world.scopes(key[0]) | world.scopes(key[1]):
                 theirs[scope].add(key)
-        states = {scope: self.state(keys.__contains__) for scope, keys in theirs.items()}
+        states = {scope: self.state(keys) for scope, keys in theirs.items()}
         states |= dict.fromkeys(world.scopes(row.login), whole) | {"": whole}
         for scope in world.scopes(
             row.sender or ""
