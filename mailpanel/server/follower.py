@@ -136,19 +136,25 @@ class Follower:
                 raise
             except Exception:
                 log.exception(
-                    "A portion of the mail log could not be taken in, so each line of it is by itself"
+                    "A portion of the mail log could not be taken in, so each of its lines is by itself"
                 )
-                for line in batch:
-                    self._take_alone(line)
+                self._take_one_by_one(batch)
 
-    def _take_alone(self, line) -> None:
-        """Nothing may keep for ever what comes after it from being read."""
-        try:
-            self._take([line])
-        except _AWAY:
-            raise
-        except Exception:
-            log.exception("Passed over, since it could not be taken in: %s", line[0].raw)
+    def _take_one_by_one(self, batch) -> None:
+        """One line must not keep for ever what comes after it from being read. Where not one of them can be taken in, it is
+        no fault of theirs, and they wait."""
+        passed_over = []
+        for line in sorted(batch, key=lambda one: one[0].at):
+            try:
+                self._take([line])
+            except _AWAY:
+                raise
+            except Exception as error:
+                passed_over.append((line[0].raw, error))
+        if len(passed_over) == len(batch):
+            raise passed_over[0][1]
+        for raw, error in passed_over:
+            log.error("Passed over, since it could not be taken in (%s): %s", error, raw)
 
     @transaction.atomic
     def _take(self, batch) -> None:

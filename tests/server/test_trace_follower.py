@@ -8,7 +8,7 @@ import sys
 import threading
 
 import pytest
-from django.db import OperationalError, connection, connections
+from django.db import IntegrityError, OperationalError, connection, connections
 from django.utils import timezone
 
 from mailpanel.server import follower, ledger
@@ -244,9 +244,12 @@ def test_what_cannot_be_taken_in_holds_up_nothing(log, follow, monkeypatch):
         taken_in(mail, event)
 
     monkeypatch.setitem(ledger.APPLY, "refused", refused)
-    log.write(6)
+    log.write(4)
     follow()
     log.write(1)
+    with pytest.raises(IntegrityError):  # of all that there is nothing can be taken in, so it waits
+        follow()
+    log.write(2)
     follow()
     assert sorted(Recipient.objects.values_list("address", flat=True)) == [
         f"number{number}@a.example" for number in (1, 3, 4, 6, 7)
