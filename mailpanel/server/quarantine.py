@@ -2,7 +2,8 @@
 releasing and deleting take the rank over the mailboxes behind it."""
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
@@ -323,26 +324,40 @@ class Outcome:
 
 def release(chosen: list[Held], *, by: audit.By, reason: str = "") -> Outcome:
     """Deliver them by Amavis to the recipients chosen, and to nobody else; what fails stays as it was. Where Amavis does
-    not answer, the rest is not tried. What somebody else releases at the same moment is left to him: it would arrive
-    twice."""
-    outcome, claimed = Outcome(), _claim(chosen)
-    of_message: dict[str, list[Held]] = {}
-    for one in chosen:
-        if one.slip in claimed:
+    not answer, the rest is not tried."""
+    with _claimed(chosen) as (mine, outcome):
+        of_message: dict[str, list[Held]] = {}
+        for one in mine:
             of_message.setdefault(one.row.mail_id, []).append(one)
-        else:
+        _release(of_message.values(), outcome, by, reason)
+    return outcome
+
+
+def delete(chosen: list[Held], *, by: audit.By, reason: str = "") -> Outcome:
+    with _claimed(chosen) as (mine, outcome):
+        _mark(mine, by, reason, released=False)
+        outcome.done += mine
+    return outcome
+
+
+@contextmanager
+def _claimed(chosen: list[Held]) -> Iterator[tuple[list[Held], Outcome]]:
+    """Those that are ours to decide about for a while. What somebody else releases at the same moment is left to him: it
+    would arrive twice, or cut off by its deletion."""
+    outcome, slips = Outcome(), _claim(chosen)
+    for one in chosen:
+        if one.slip not in slips:
             said = _("Somebody else was quicker with the message for %(recipient)s. Look at the list again.")
             outcome.refused.append(said % {"recipient": one.recipient})
     try:
-        _release(of_message.values(), outcome, by, reason)
+        yield [one for one in chosen if one.slip in slips], outcome
     finally:
-        MsgRcpt.objects.filter(slip__in=claimed).update(claimed=None)
-    return outcome
+        MsgRcpt.objects.filter(slip__in=slips).update(claimed=None)
 
 
 @retried_on_deadlock
 def _claim(chosen: list[Held]) -> set[str]:
-    """Those that still wait and that nobody else releases just now. Whoever is not heard of again keeps them for a while."""
+    """Those that still wait and that are nobody else's just now. Whoever is not heard of again keeps them for a while."""
     now = int(time.time())
     rows = MsgRcpt.objects.filter(slip__in=[one.slip for one in chosen], kind__isnull=False)
     with transaction.atomic():
@@ -374,10 +389,6 @@ def _release(messages: Iterable[list[Held]], outcome: Outcome, by: audit.By, rea
         else:
             _mark(all_of_it, by, reason, released=True)
             outcome.done += all_of_it
-
-
-def delete(chosen: list[Held], *, by: audit.By, reason: str = "") -> None:
-    _mark(chosen, by, reason, released=False)
 
 
 def allow_senders(chosen: list[Held], actor: Mailbox, *, by: audit.By) -> tuple[set[str], list[str]]:
