@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from django.core.exceptions import ValidationError
 from django.db import transaction
-from django.db.models import Count, Model, Q, QuerySet
+from django.db.models import Count, Max, Model, Q, QuerySet
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
@@ -91,12 +91,31 @@ def _bring_back_mailboxes(rows: QuerySet, emails: list[str]) -> None:
             )
             % ", ".join(sorted(taken)[:5])
         )
+    _refuse_former_owners(rows, emails)
     given: dict[str, list] = {}
     for domain, quota in rows.values_list("domain", "row__quota"):
         given.setdefault(domain, []).append(quota or 0)
     for domain, quotas in given.items():
         Domain.objects.all().reserve(domain, mailboxes=len(quotas), quota_given=sum(quotas))
     trash.put_back(Mailbox, rows)
+
+
+def _refuse_former_owners(rows: QuerySet, emails: list[str]) -> None:
+    """The mail that is there is that of whoever had the address last; it was made anew, and theirs erased for that."""
+    newest = rows.aggregate(newest=Max("id"))["newest"]
+    others = Trash.objects.filter(table=Mailbox._meta.db_table, id__gt=newest or 0)
+    since = set()
+    for start in range(0, len(emails), 1000):
+        since |= set(others.filter(name__in=emails[start : start + 1000]).values_list("name", flat=True))
+    if since:
+        raise ValidationError(
+            ngettext(
+                "%s was somebody else's meanwhile, whose mail is in the trash. Bring that back, or make it anew.",
+                "These were somebody else's meanwhile, whose mail is in the trash: %s. Bring that back, or make them anew.",
+                len(since),
+            )
+            % ", ".join(sorted(since)[:5])
+        )
 
 
 def _bring_back_aliases(rows: QuerySet, told: Callable[[str], str]) -> list[str]:

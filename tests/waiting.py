@@ -56,6 +56,7 @@ class Helper:
 
     def __init__(self, socket: Path, messages: list[dict]):
         self.messages, self.done, self._socket = messages, [], socket
+        self.refused, self.end = set(), b"\n= 0\n"
         socket.parent.mkdir(parents=True, exist_ok=True)
         self._server = socketserver.ThreadingUnixStreamServer(os.fspath(socket), self._handler())
         self._server.daemon_threads = True
@@ -79,7 +80,9 @@ class Helper:
             )
         self.done.append((word, ids))
         if word in SAYS:
-            return "".join(f"postsuper: {each}: {SAYS[word]}\n" for each in ids if each in known)
+            return "".join(
+                f"postsuper: {each}: {SAYS[word]}\n" for each in ids if each in known - self.refused
+            )
         return ""
 
     def _handler(self):
@@ -87,8 +90,10 @@ class Helper:
 
         class Handler(socketserver.StreamRequestHandler):
             def handle(self):
-                word, *ids = self.rfile.read().decode().split("\n")
+                word, *ids, _last, _end = self.rfile.read().decode().split("\n")
                 said = helper.answer(word, ids)
-                self.wfile.write(said.encode("utf-8", "surrogateescape") + b"\n= 0\n")
+                self.wfile.write(
+                    said.encode("utf-8", "surrogateescape") + (b"\n= 0\n" if word == "list" else helper.end)
+                )
 
         return Handler

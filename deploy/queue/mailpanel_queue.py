@@ -2,7 +2,7 @@
 """Does with Postfix' queue what root alone may do, for the panel, which is not root.
 
 It listens at a unix socket that belongs to the panel's user and to nobody else. A request is a word and queue ids, a line
-each, up to the end of what the client sends; the answer is what Postfix' own program says, and a last line `= STATUS`.
+each, and an empty line, without which it was cut off; the answer is what Postfix' own program says, and a last line `= STATUS`.
 There is no other word than those below, an id is nothing but letters and digits (so not `ALL`, nor an option), and no
 shell: whoever takes over the panel can do this much to the queue and no more.
 
@@ -52,15 +52,19 @@ def commands(word: bytes, ids: list[bytes], config: list[str]) -> list[list[str]
 class Request(socketserver.BaseRequestHandler):
     def handle(self):
         self.request.settimeout(REQUEST_SECONDS)
-        with contextlib.suppress(OSError), AT_ONCE:  # the client has gone
+        with contextlib.suppress(OSError):  # the client has gone
             try:
                 word, *ids = self._read().split(b"\n")
-                status = self._run(commands(word, ids, self.server.config), ids)
+                wanted = commands(word, ids, self.server.config)
+                with AT_ONCE:
+                    self.request.setblocking(True)
+                    status = self._run(wanted, ids)
             except ValueError as error:
                 self.request.sendall(f"mailpanel-queue: {error}\n".encode())
                 status = 64
             except subprocess.TimeoutExpired:
                 status = 75
+            self.request.settimeout(REQUEST_SECONDS)  # some clients do not read
             self.request.sendall(f"\n= {status}\n".encode())
 
     def _read(self) -> bytes:
@@ -69,11 +73,12 @@ class Request(socketserver.BaseRequestHandler):
             said += more
             if len(said) > LONGEST:
                 raise ValueError("too long")
-        return said.strip(b"\n")
+        if not said.endswith(b"\n\n"):
+            raise ValueError("cut off")
+        return said[:-2]
 
     def _run(self, wanted: list[list[str]], ids: list[bytes]) -> int:
         """The programs write to the client themselves, as fast as it reads."""
-        self.request.setblocking(True)
         status = 0
         with tempfile.TemporaryFile() as listed:
             listed.write(b"".join(each + b"\n" for each in ids))
@@ -90,7 +95,6 @@ class Request(socketserver.BaseRequestHandler):
                     check=False,
                 )
                 status = status or done.returncode
-        self.request.settimeout(REQUEST_SECONDS)
         return status
 
 

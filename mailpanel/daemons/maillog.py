@@ -21,6 +21,7 @@ _STAMP = r"(?P<month>[A-Z][a-z]{2}) (?P<day>[ 0-3]\d) (?P<time>\d\d:\d\d:\d\d)"
 _SYSLOG = re.compile(
     rf"(?:{_ISO}|{_STAMP}) (?P<host>[\w.:-]+) (?P<program>[\w./-]+)(?:\[(?P<pid>\d+)\])?: (?P<text>.*)"
 )
+_EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
 # Dovecot's own log has neither a host nor a program.
 _DOVECOT_LOG = re.compile(rf"{_STAMP} (?P<text>lmtp\([^()\s]*\)<\d+><[^<>\s]+>: Info: .*)")
 _MONTHS = dict(
@@ -115,7 +116,9 @@ def machine_zone() -> tzinfo:
 def _moment(parts: dict, now: datetime, zone: tzinfo) -> datetime | None:
     try:
         if iso := parts.get("iso"):
-            return datetime.fromisoformat(iso).astimezone(UTC)
+            at = datetime.fromisoformat(iso).astimezone(UTC)
+            # a clock that was not set: it was about now
+            return at if _EARLIEST < at < now + timedelta(days=1) else now
         month, day = _MONTHS[parts["month"]], int(parts["day"])
         hour, minute, second = map(int, parts["time"].split(":"))
         for year in (now.year + 1, now.year, now.year - 1):  # at New Year a clock may be a little ahead

@@ -34,7 +34,8 @@ _READABLE = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C"}
 ID = re.compile(r"[0-9A-F]{6,20}|[0-9B-DF-HJ-NP-TV-Zb-df-hj-np-tv-z]{12,24}")
 HOLD, RELEASE, RETRY, DELETE = ACTIONS = ("hold", "release", "retry", "delete")
 EACH = 200  # messages that are tried again one by one; of more, the whole queue is
-_DONE = re.compile(rb"postsuper: (\w+): (?:placed on hold|released from hold|removed)")
+_DONE = b"= 0"  # the helper's last line, with the status of what it ran
+_DID = re.compile(rb"postsuper: (\w+): (?:placed on hold|released from hold|removed)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +74,7 @@ class Gone(Exception):
 def listed(watch: Watch) -> Queue:
     """At most MESSAGES of them. Raises Trouble."""
     with _asked("list", (), watch) as reading:
-        lines, whole = _lines(reading, watch)
+        whole = _read(reading, watch, lines := []) is not None
     messages, said = [], ""
     for line in lines:
         try:
@@ -90,7 +91,7 @@ def listed(watch: Watch) -> Queue:
 def show(identity: str, watch: Watch) -> str:
     """Envelope and headers of one message, without its body. Raises Gone and Trouble."""
     with _asked("show", (identity,), watch) as reading:
-        lines, _whole = _lines(reading, watch, most=_SHOWN)
+        _read(reading, watch, lines := [], most=_SHOWN)
     text = b"\n".join(lines).decode(errors="replace")
     if not text.startswith("*** ENVELOPE"):
         if "No such file" in text:
@@ -99,15 +100,25 @@ def show(identity: str, watch: Watch) -> str:
     return "\n".join(plain(line.expandtabs(4)) for line in text.splitlines())
 
 
-def act(action: str, identities: list[str], watch: Watch) -> set[str]:
-    """Do one of ACTIONS to these messages; the ids of those that were there. Raises Trouble."""
+def act(action: str, identities: list[str], watch: Watch) -> tuple[set[str], Trouble | None]:
+    """Do one of ACTIONS to these messages; the ids of those to which it was done, and what kept it from going on to the end.
+    Raises Trouble if nothing was done."""
     if action == RETRY:
-        return retry(identities, watch)
+        return retry(identities, watch), None
+    lines, trouble = [], None
     with _asked(action, identities, watch) as reading:
-        lines, _whole = _lines(reading, watch)
-    if wrong := [line for line in lines if line.startswith((b"mailpanel-queue:", b"postsuper: fatal"))]:
-        raise _unwilling(wrong[0].decode(errors="replace"))
-    return {found[1].decode() for line in lines if (found := _DONE.match(line))}
+        try:
+            if _read(reading, watch, lines, count=2 * MESSAGES) != _DONE:
+                wrong = [
+                    line for line in lines if line.startswith((b"mailpanel-queue:", b"postsuper: fatal"))
+                ]
+                trouble = _unwilling((wrong or [b"postsuper: ended early"])[0].decode(errors="replace"))
+        except Trouble as error:
+            trouble = error
+    done = {found[1].decode() for line in lines if (found := _DID.match(line))}
+    if trouble and not done:
+        raise trouble
+    return done, trouble
 
 
 def retry(identities: list[str], watch: Watch) -> set[str]:
@@ -125,7 +136,7 @@ def retry_all(watch: Watch) -> None:
 
 def _scheduled(word: str, identities, watch: Watch) -> None:
     with _asked(word, identities, watch) as reading:
-        lines, _whole = _lines(reading, watch)
+        _read(reading, watch, lines := [])
     if lines:  # it has nothing to say where all is well
         raise _unwilling(lines[0].decode(errors="replace"))
 
@@ -163,7 +174,7 @@ def _asked(word: str, identities, watch: Watch) -> Iterator[int]:
         line.settimeout(watch.left)
         try:
             line.connect(str(_helper()))
-            line.sendall("\n".join((word, *identities)).encode())
+            line.sendall("\n".join((word, *identities, "", "")).encode())
             line.shutdown(socket.SHUT_WR)
         except OSError:
             if word not in _DIRECTLY:
@@ -200,12 +211,15 @@ def _directly(word: str, identities) -> Iterator[subprocess.Popen]:
             process.kill()
 
 
-def _lines(reading: int, watch: Watch, most: int = _BYTES) -> tuple[list[bytes], bool]:
-    """At most MESSAGES lines and about `most` bytes, without the helper's last one; and whether that is all. Raises Trouble."""
-    said, lines, length = b"", [], 0
+def _read(
+    reading: int, watch: Watch, lines: list[bytes], *, count: int = MESSAGES, most: int = _BYTES
+) -> bytes | None:
+    """Put so many lines and about `most` bytes into `lines`, but the helper's last one, which is returned (empty where there
+    is none); None if there are more. Raises Trouble, and then what was read before is there, too."""
+    said, length = b"", 0
     with selectors.DefaultSelector() as waiting:
         waiting.register(reading, selectors.EVENT_READ)
-        while len(lines) < MESSAGES and length <= most:
+        while len(lines) < count and length <= most:
             try:
                 ready = waiting.select(watch.left)
             except TimeoutError:
@@ -213,12 +227,13 @@ def _lines(reading: int, watch: Watch, most: int = _BYTES) -> tuple[list[bytes],
             if not ready:
                 raise _slow(watch)
             more = os.read(reading, 65536)
-            if not more:
-                return [line for line in lines + said.splitlines() if line and line[:2] != b"= "], True
             length += len(more)
             *whole, said = (said + more).split(b"\n")
-            lines += whole
-    return lines[:MESSAGES], False
+            lines += filter(None, whole if more else [said])
+            if not more:
+                return lines.pop() if lines and lines[-1].startswith(b"= ") else b""
+    del lines[count:]
+    return None
 
 
 def _slow(watch: Watch) -> Trouble:

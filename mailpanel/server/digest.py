@@ -32,6 +32,7 @@ HOUR = 6  # of the morning, in the panel's time zone
 AT_ONCE = 500  # mailboxes
 TOLD = 50  # messages in one mail
 SECONDS = 10  # for one mail
+SETTLED = 5  # seconds
 FAILURES = 3  # in a row, and the mail server is taken to be away
 
 log = logging.getLogger(__name__)
@@ -78,7 +79,8 @@ def _with_news(boxes: list[Mailbox], today: date, now: datetime):
     since = {
         box.pk: int(max(sent[box.email].told + 1, oldest) if box.email in sent else first) for box in due
     }
-    found = quarantine.waiting(due, since, TOLD + 1)
+    # of the last seconds more may come to be, which the next mail tells of
+    found = quarantine.waiting(due, since, int(now.timestamp()) - SETTLED, TOLD + 1)
     return [(box, rows, since[box.pk]) for box in due if (rows := found.get(box.pk))]
 
 

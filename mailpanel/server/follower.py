@@ -20,7 +20,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from django.conf import settings
-from django.db import DatabaseError, InterfaceError, connection, transaction
+from django.db import DatabaseError, InterfaceError, OperationalError, connection, transaction
 from django.utils import timezone
 
 from mailpanel.daemons import maillog
@@ -33,10 +33,13 @@ log = logging.getLogger(__name__)
 EVERY = 3  # seconds
 PORTION = 128 * 1024  # bytes of each log in one transaction
 BEFORE = 512  # bytes that a place is known by
+TRIMMING = 30  # seconds
 HOURS = timedelta(days=90)
 MISSING, UNREADABLE = "missing", "unreadable"
 # zlib's and EOFError: a compressed log that is damaged, by a full disk for instance.
 _UNREADABLE = (OSError, EOFError, zlib.error)
+
+_AWAY = (OperationalError, InterfaceError)  # the database: what was not written is read again
 
 
 class ReadByAnother(Exception):
@@ -127,18 +130,45 @@ class Follower:
                 )  # fmt: skip
                 if not unread.update(**vars(after), read=now, error=""):
                     raise ReadByAnother
-            if batch:
-                book = Ledger(self.machine)
-                book.take(batch)
-                book.write()
+            try:
+                self._take(batch)
+            except _AWAY:
+                raise
+            except Exception:
+                log.exception(
+                    "A portion of the mail log could not be taken in, so each of its lines is by itself"
+                )
+                self._take_one_by_one(batch)
+
+    def _take_one_by_one(self, batch) -> None:
+        """One line must not keep for ever what comes after it from being read. Where not one of them can be taken in, it is
+        no fault of theirs, and they wait."""
+        passed_over = []
+        for line in sorted(batch, key=lambda one: one[0].at):
+            try:
+                self._take([line])
+            except _AWAY:
+                raise
+            except Exception as error:
+                passed_over.append((line[0].raw, error))
+        if len(passed_over) == len(batch):
+            raise passed_over[0][1]
+        for raw, error in passed_over:
+            log.error("Passed over, since it could not be taken in (%s): %s", error, raw)
+
+    @transaction.atomic
+    def _take(self, batch) -> None:
+        if batch:
+            book = Ledger(self.machine)
+            book.take(batch)
+            book.write()
 
 
 def trim() -> None:
-    """A little each minute: what is older, and the hours that no plot shows any more."""
-    before = timezone.now() - timedelta(days=settings.MAILPANEL_TRACE_DAYS)
-    for _portion in range(20):
-        if not ledger.trim(before, settings.MAILPANEL_TRACE_MESSAGES):
-            break
+    """Some each minute, as many as may come in one: what is older, and the hours that no plot shows any more."""
+    before, end = timezone.now() - timedelta(days=settings.MAILPANEL_TRACE_DAYS), time.monotonic() + TRIMMING
+    while ledger.trim(before, settings.MAILPANEL_TRACE_MESSAGES) and time.monotonic() < end:
+        pass
     hour = int((timezone.now() - HOURS).timestamp()) // 3600
     Traffic.objects.filter(hour__lt=hour).delete()
 

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from functools import cached_property
 
 from django.conf import settings
-from django.db.models import F
+from django.db.models import Case, F, When
 
 from mailpanel.daemons import maillog, postfix
 from mailpanel.daemons.maillog import Event, Line
@@ -77,11 +77,12 @@ class Ledger:
             self.keys[host, event.key].ended = line.at
 
     def _mail(self, host: str, line: Line, event: Event) -> Mail | None:
-        if event.sender == postfix.STRANGER and event.to in (
-            "",
-            postfix.ELSEWHERE,
-        ):  # the panel, asking for an open relay
-            return None
+        if (
+            event.kind == "refused"
+            and event.sender == postfix.STRANGER
+            and event.to in ("", postfix.ELSEWHERE)
+        ):
+            return None  # the panel, asking for an open relay
         if not event.key:
             names = [name for name in event.others if self._alive(host, name, line.at)]
             return self.mails[host, names[0]] if names else self._begin(host, event, line.at)
@@ -211,10 +212,16 @@ class Ledger:
                 hours[domain, hour][kind] += after[domain, hour, kind] - mail.before[domain, hour, kind]
         for (domain, hour), kinds in sorted(hours.items()):
             if more := {kind: number for kind, number in kinds.items() if number}:
-                changes = {kind: F(kind) + number for kind, number in more.items()}
+                changes = {kind: _sum(kind, number) for kind, number in more.items()}
                 if not Traffic.objects.filter(domain=domain, hour=hour).update(**changes):
                     least = {kind: max(number, 0) for kind, number in more.items()}
                     Traffic.objects.create(domain=domain, hour=hour, **least)
+
+
+def _sum(kind: str, number: int):
+    """Never below nothing: a domain that was made meanwhile has not had what is taken back of it."""
+    enough = When(**{f"{kind}__gte": -number}, then=F(kind) + number)
+    return F(kind) + number if number > 0 else Case(enough, default=0)
 
 
 def _save(rows: list, columns: list[str]) -> None:

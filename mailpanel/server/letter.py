@@ -15,6 +15,9 @@ MOST_BYTES = 512 * 1024  # of a message that are looked at
 MOST_TEXT = 50_000  # characters shown
 MOST_HTML = 128 * 1024
 MOST_PARTS, MOST_HEADERS, MOST_VALUE = 60, 120, 1000
+MOST_COMPARED = (
+    10**7
+)  # lines times boundaries: the parser compares each line with that of each multipart around it
 
 # What tells of other recipients, or was written by the filter about them.
 HIDDEN = {
@@ -45,11 +48,22 @@ class Letter:
         return [named[name] for name in SHOWN_FIRST if name in named]
 
 
+class _Policy(email.policy.Compat32):
+    def header_source_parse(self, sourcelines):
+        """Its parameters are looked for in a time that grows with the square of its length."""
+        name, value = super().header_source_parse(sourcelines)
+        return name, value[: 4 * MOST_VALUE]
+
+
 def read(data: bytes, *, cut: bool = False) -> Letter:
     """Never fails: of what cannot be read, as much is told as can."""
-    letter = Letter(cut=cut or len(data) > MOST_BYTES)
+    whole, data = len(data), data[:MOST_BYTES]
+    compared = data.count(b"\n") * len(re.findall(rb"(?i)boundary", data))
+    if compared > MOST_COMPARED:
+        data = data[: len(data) * MOST_COMPARED // compared]
+    letter = Letter(cut=cut or len(data) < whole)
     try:
-        message = BytesParser(policy=email.policy.compat32).parsebytes(data[:MOST_BYTES])
+        message = BytesParser(policy=_Policy()).parsebytes(data)
     except Exception:  # the parser meets what no standard knows
         message = Message()
         message.set_payload(plain(data.decode("latin-1")))

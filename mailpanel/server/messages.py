@@ -106,8 +106,9 @@ class Mail:
             if row.state in HELD and not original and to.lower() == address.lower():
                 row.state = State.NONE
 
-    def state(self, of=None) -> State:
-        states = [row.state for key, row in self.recipients.items() if of is None or of(key)]
+    def state(self, keys=None) -> State:
+        """For all recipients, or for these."""
+        states = (self.recipients[key].state for key in (self.recipients if keys is None else keys))
         return State(max(states, default=0) or (State.WAITING if self.row.accepted else State.NONE))
 
     def sights(self, world: World) -> frozenset:
@@ -119,21 +120,23 @@ class Mail:
         for key in self.recipients:
             for scope in world.scopes(key[0]) | world.scopes(key[1]):
                 theirs[scope].add(key)
-        states = {scope: self.state(keys.__contains__) for scope, keys in theirs.items()}
+        states = {scope: self.state(keys) for scope, keys in theirs.items()}
         states |= dict.fromkeys(world.scopes(row.login), whole) | {"": whole}
         for scope in world.scopes(
             row.sender or ""
         ):  # anybody may write any sender: that is for the domain's admins alone
             if "@" not in scope:
                 states.setdefault(scope, whole)
-        sender = {bare(row.sender or ""), bare(row.login)}
-        written = sender | {bare(original or address) for address, original in self.recipients}
+        sender = bare(row.sender or "")
+        written = {sender, bare(row.login)} | {
+            bare(original or address) for address, original in self.recipients
+        }
         everybody = written | {bare(address) for address, _original in self.recipients}
         of_sender = world.scopes(row.login)
         found = set()
         for scope, state in states.items():
-            # other people's recipients are not found by this one, nor where their aliases lead
-            named = everybody if not scope else set(written) if scope in of_sender else set(sender)
+            # other people's recipients are not found by this one, nor where their aliases lead, nor who sent it as somebody else
+            named = everybody if not scope else set(written) if scope in of_sender else {sender}
             named |= {bare(one) for key in theirs[scope] for one in key if scope in world.scopes(one)}
             found |= {(scope, one[:NAME], state) for one in {"", *named}}
         return frozenset(found)

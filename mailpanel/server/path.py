@@ -136,13 +136,16 @@ def _delivery(event, at, message, found):
     to = _recipient(event, message)
     if to is None:
         return None
-    said, domain = _said(event.said, message), _domain(event.to, message)
+    domain = _domain(event.to, message)
+    # by its name and its words the server would tell where an alias of others leads
+    known = message.names(event.to) or message.owns(event.original)
+    said = _said(event.said, message) if known else ""
     why = reasons.words(event.said, domain)
     if event.status == "sent" and is_local(event.relay):
         return Step(at, "mailbox", _("Delivered to %(address)s") % {"address": to}, "ok")
     if event.status == "sent":
         title = _("Sent on to %(address)s") % {"address": to}
-        server = _("%(server)s has taken it.") % {"server": event.relay.partition("[")[0]}
+        server = _("%(server)s has taken it.") % {"server": event.relay.partition("[")[0]} if known else ""
         return Step(at, "send", title, "ok", server, said)
     if event.status == "deferred":
         found.last_try = at
@@ -174,7 +177,8 @@ def _refused(event, at, message, found):
 
 
 def _stored(event, at, message, found):
-    if not message.names(event.to):
+    told = event.status in ("answered", "rejected")  # to the sender, by mail
+    if not (message.owns(event.to) or (told and message.names(event.to))):
         return None
     to = _shown(event.to, message)
     match event.status:

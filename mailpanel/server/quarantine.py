@@ -2,10 +2,12 @@
 releasing and deleting take the rank over the mailboxes behind it."""
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
+from itertools import islice
 from typing import NamedTuple
 
 from django.core.exceptions import ValidationError
@@ -27,7 +29,10 @@ from mailpanel.server.models.filter import ALLOWED
 from mailpanel.server.models.quarantine import DELETED, KINDS, OTHER, RELEASED, UNSCANNED, VIRUS
 
 MOST_RANGES = 200  # of an index that a list is put together from: each may become two, and SQLite takes 500
-MOST_SENT = 500  # messages of one sender that are looked through, the newest
+MOST_SENT, MOST_SEEN = (
+    500,
+    20_000,
+)  # messages of one sender that are listed, and that are looked through, the newest
 SECONDS = 40  # for all that is released at once
 
 
@@ -224,11 +229,12 @@ def _may_release(actor: Mailbox, one: Held) -> bool:
     return one.row.kind != OTHER or access.may_skip_virus_checks(actor, home)
 
 
-def waiting(boxes: list[Mailbox], since: dict[int, int], most: int) -> dict[int, list[MsgRcpt]]:
+def waiting(boxes: list[Mailbox], since: dict[int, int], until: int, most: int) -> dict[int, list[MsgRcpt]]:
     """What came to these mailboxes since (by the id of the mailbox), the newest first, at most so many."""
     own, found = recipients.own(boxes), {}
     everybody = [rid for rids in own.values() for rid in rids]
-    news = MsgRcpt.objects.filter(rid__in=everybody, kind__in=KINDS, made__gte=min(since.values(), default=0))
+    span = (min(since.values(), default=0), until)
+    news = MsgRcpt.objects.filter(rid__in=everybody, kind__in=KINDS, made__range=span)
     with_news = set(news.values_list("rid", flat=True).distinct())
     for box in boxes:
         ranges = [
@@ -237,7 +243,7 @@ def waiting(boxes: list[Mailbox], since: dict[int, int], most: int) -> dict[int,
             if rid in with_news
         ]
         if ranges:
-            rows = MsgRcpt.objects.filter(_of_recipients(ranges), kind__isnull=False)
+            rows = MsgRcpt.objects.filter(_of_recipients(ranges), kind__isnull=False, made__lte=until)
             found[box.pk] = list(rows.order_by("-made", "-slip")[:most])
     return found
 
@@ -296,15 +302,19 @@ def _sent_by(sender: str, ranges: list[Range], kinds: Sequence[str]) -> list[str
     else:
         people = Maddr.objects.filter(partition_tag=0, email=sender)
     ids = list(people.order_by("-id").values_list("id", flat=True)[:MOST_SENT])
-    msgs = Msg.objects.filter(sid__in=ids).order_by("-time_num").values_list("mail_id", flat=True)[:MOST_SENT]
-    rows = MsgRcpt.objects.filter(partition_tag=0, mail_id__in=list(msgs))
-    everybody = Range() in ranges
-    domains, rids = {one.domain for one in ranges}, {one.rid: one for one in ranges if one.rid is not None}
-    return [
-        slip
-        for slip, kind, domain, rid, made in rows.values_list("slip", "kind", "domain", "rid", "made")
-        if kind in kinds and (everybody or (rids[rid].since <= made if rid in rids else domain in domains))
-    ]
+    msgs = Msg.objects.filter(sid__in=ids).order_by("-time_num").values_list("mail_id", flat=True)
+    everybody, domains = Range() in ranges, {one.domain for one in ranges}
+    rids = {one.rid: one for one in ranges if one.rid is not None}
+    newest, found = iter(msgs[:MOST_SEEN]), []
+    while len(found) < MOST_SENT and (some := list(islice(newest, MOST_SENT))):
+        rows = MsgRcpt.objects.filter(partition_tag=0, mail_id__in=some)
+        found += [
+            slip
+            for slip, kind, domain, rid, made in rows.values_list("slip", "kind", "domain", "rid", "made")
+            if kind in kinds
+            and (everybody or (rids[rid].since <= made if rid in rids else domain in domains))
+        ]
+    return found[:MOST_SENT]
 
 
 # --- what becomes of it ---------------------------------------------------------------------------------------
@@ -318,26 +328,40 @@ class Outcome:
 
 def release(chosen: list[Held], *, by: audit.By, reason: str = "") -> Outcome:
     """Deliver them by Amavis to the recipients chosen, and to nobody else; what fails stays as it was. Where Amavis does
-    not answer, the rest is not tried. What somebody else releases at the same moment is left to him: it would arrive
-    twice."""
-    outcome, claimed = Outcome(), _claim(chosen)
-    of_message: dict[str, list[Held]] = {}
-    for one in chosen:
-        if one.slip in claimed:
+    not answer, the rest is not tried."""
+    with _claimed(chosen) as (mine, outcome):
+        of_message: dict[str, list[Held]] = {}
+        for one in mine:
             of_message.setdefault(one.row.mail_id, []).append(one)
-        else:
+        _release(of_message.values(), outcome, by, reason)
+    return outcome
+
+
+def delete(chosen: list[Held], *, by: audit.By, reason: str = "") -> Outcome:
+    with _claimed(chosen) as (mine, outcome):
+        _mark(mine, by, reason, released=False)
+        outcome.done += mine
+    return outcome
+
+
+@contextmanager
+def _claimed(chosen: list[Held]) -> Iterator[tuple[list[Held], Outcome]]:
+    """Those that are ours to decide about for a while. What somebody else releases at the same moment is left to him: it
+    would arrive twice, or cut off by its deletion."""
+    outcome, slips = Outcome(), _claim(chosen)
+    for one in chosen:
+        if one.slip not in slips:
             said = _("Somebody else was quicker with the message for %(recipient)s. Look at the list again.")
             outcome.refused.append(said % {"recipient": one.recipient})
     try:
-        _release(of_message.values(), outcome, by, reason)
+        yield [one for one in chosen if one.slip in slips], outcome
     finally:
-        MsgRcpt.objects.filter(slip__in=claimed).update(claimed=None)
-    return outcome
+        MsgRcpt.objects.filter(slip__in=slips).update(claimed=None)
 
 
 @retried_on_deadlock
 def _claim(chosen: list[Held]) -> set[str]:
-    """Those that still wait and that nobody else releases just now. Whoever is not heard of again keeps them for a while."""
+    """Those that still wait and that are nobody else's just now. Whoever is not heard of again keeps them for a while."""
     now = int(time.time())
     rows = MsgRcpt.objects.filter(slip__in=[one.slip for one in chosen], kind__isnull=False)
     with transaction.atomic():
@@ -369,10 +393,6 @@ def _release(messages: Iterable[list[Held]], outcome: Outcome, by: audit.By, rea
         else:
             _mark(all_of_it, by, reason, released=True)
             outcome.done += all_of_it
-
-
-def delete(chosen: list[Held], *, by: audit.By, reason: str = "") -> None:
-    _mark(chosen, by, reason, released=False)
 
 
 def allow_senders(chosen: list[Held], actor: Mailbox, *, by: audit.By) -> tuple[set[str], list[str]]:

@@ -17,7 +17,9 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from accounts import audit
+from accounts.models import Mailbox
 from domains import addresses
+from domains.models import Domain
 from mailpanel.deadlocks import retried_on_deadlock
 from mailpanel.server.models import Sending, SendLimit, SendShare
 
@@ -112,6 +114,7 @@ def set_limit(
 ) -> None:
     """Give a mailbox or an `@domain` a limit of its own, or (None) take it away. `ceiling` is what the actor may give at
     most. Raises ValidationError."""
+    _hold(scope)
     before = SendLimit.objects.select_for_update().filter(scope=scope).first()
     if compare:
         compare(before)
@@ -127,6 +130,15 @@ def set_limit(
         before.delete()
     kind, name = ("domain", scope[1:]) if scope.startswith("@") else ("mailbox", scope)
     audit.record(by, "send_limit", kind, name, domain=scope.rpartition("@")[2], before=was, after=now)
+
+
+def _hold(scope: str) -> None:
+    """Whom it is about stays there until the transaction ends: nobody who has the address later inherits it."""
+    domain, mailbox = Domain.objects.filter(name=scope[1:]), Mailbox.objects.filter(email=scope)
+    if not (domain if scope.startswith("@") else mailbox).select_for_update().exists():
+        raise ValidationError(
+            _("%s was deleted meanwhile.") % addresses.to_unicode(scope.removeprefix("@")), code="gone"
+        )
 
 
 def _check(wanted: Limit, ceiling: Limit) -> None:

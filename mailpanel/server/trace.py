@@ -11,6 +11,7 @@ from django.db import connection
 from django.db.models import Value
 from django.db.models.functions import Concat
 
+from domains.models import Domain
 from mailpanel.daemons.maillog import is_queue_id
 from mailpanel.paging import SIZE, Page, moment_and_id
 from mailpanel.server.messages import bare, microseconds
@@ -22,7 +23,7 @@ SHOWN = tuple(state for state in State if state)
 RANGES = 60  # of the index that are looked at one by one: each takes about a tenth of a millisecond
 SPANS = [timedelta(minutes=5), timedelta(hours=1), timedelta(hours=12), timedelta(days=6)]
 AT_ONCE = 500  # scopes in one statement; of much more, MariaDB would make fewer and larger ranges
-MOST_NAMED = 200  # messages that one Message-ID or queue id is looked up for
+MOST_NAMED = 20_000  # messages that one Message-ID or queue id is looked up for
 
 
 @dataclass(frozen=True)
@@ -43,10 +44,15 @@ class Told:
     recipients: list[Recipient] = field(default_factory=list)
     others: int = 0
     named: frozenset | None = None  # the addresses that he may see; None for all
+    scopes: frozenset = frozenset()  # the mailboxes and domains that are his to look after
 
     @property
     def at(self):
         return self.row.at
+
+    @property
+    def sender(self) -> str:
+        return self.row.sender or (self.row.login if self.names(self.row.login) else "")
 
     @property
     def more(self) -> int:
@@ -55,6 +61,11 @@ class Told:
 
     def names(self, address: str) -> bool:
         return self.named is None or bare(address) in self.named
+
+    def owns(self, address: str) -> bool:
+        """Whether what becomes of mail at this address is for him to know, and not only that he wrote to it."""
+        address = bare(address)
+        return self.named is None or bool({address, address.rpartition("@")[2]} & self.scopes)
 
 
 # --- the list -------------------------------------------------------------------------------------------------
@@ -184,20 +195,21 @@ def _rows(statement: str, params: list) -> list[tuple]:
 
 
 def _named(scopes: Scopes, sought: Sought) -> dict[int, State]:
+    """The newest in these scopes: a letter to a mailing list is a message of the same name for each of its readers."""
     name = sought.name.strip("<> ")
     if is_queue_id(name):
-        keys = Key.objects.filter(name=name).order_by("-begun")
-        chosen = list(keys.values_list("message", flat=True)[:MOST_NAMED])
+        chosen = Key.objects.filter(name=name).order_by("-begun").values_list("message", flat=True)
     else:
-        rows = Message.objects.filter(message_id=name).order_by("-at")
-        chosen = list(rows.values_list("pk", flat=True)[:MOST_NAMED])
+        chosen = Message.objects.filter(message_id=name).order_by("-at").values_list("pk", flat=True)
     found: dict[int, State] = {}
-    rows = _of(chosen, scopes, address=sought.address, state__in=sought.states)
-    for row in _in_time(rows, scopes):
-        if (not sought.since or row.at >= microseconds(sought.since)) and (
-            not sought.until or row.at < microseconds(sought.until)
-        ):
-            found[row.message_id] = max(State(row.state), found.get(row.message_id, State.NONE))
+    pks = iter(chosen[:MOST_NAMED])
+    while len(found) < SIZE and (some := list(islice(pks, AT_ONCE))):
+        rows = _of(some, scopes, address=sought.address, state__in=sought.states)
+        for row in _in_time(rows, scopes):
+            if (not sought.since or row.at >= microseconds(sought.since)) and (
+                not sought.until or row.at < microseconds(sought.until)
+            ):
+                found[row.message_id] = max(State(row.state), found.get(row.message_id, State.NONE))
     newest = sorted(found, key=lambda pk: -pk)[:SIZE]
     return {pk: found[pk] for pk in newest}
 
@@ -221,7 +233,13 @@ def one(pk: int, sees: Scopes) -> Told | None:
     rows = _in_time(_of([pk], sees, address=""), sees)
     if not rows:
         return None
-    return next(iter(tell({pk: max(State(row.state) for row in rows)}, sees)), None)
+    found = next(iter(tell({pk: max(State(row.state) for row in rows)}, sees)), None)
+    if found and found.named is not None:
+        scopes = {scope for scope, since in sees.items() if not since or since <= found.at}
+        found.scopes = frozenset(
+            scopes.union(Domain.objects.filter(alias_of__in=scopes).values_list("name", flat=True))
+        )
+    return found
 
 
 def tell(states: dict[int, State], sees: Scopes) -> list[Told]:

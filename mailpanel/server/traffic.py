@@ -117,10 +117,10 @@ class Chart:
         return "".join(path)
 
 
-def chart(domain: str, period: Period) -> Chart:
-    """One statement. Places are told apart by Unix time: an hour that a clock goes through twice is two."""
+def chart(domain: str, period: Period, since: datetime | None = None) -> Chart:
+    """One statement; `since` is when the domain was made, if what a former one of its name had is not to be told. Places are told apart by Unix time: an hour that a clock goes through twice is two."""
     places = _places(period)
-    begin = places[0]
+    begin = max(places[0], since or places[0])
     sums: dict[float, dict] = defaultdict(lambda: dict.fromkeys(KINDS, 0))
     rows = Traffic.objects.filter(domain=domain, hour__gte=int(begin.timestamp()) // 3600)
     for hour, *numbers in rows.values_list("hour", *KINDS):
@@ -129,7 +129,7 @@ def chart(domain: str, period: Period) -> Chart:
             place[kind] += number
     slots = [Slot(at, **sums[at.timestamp()]) for at in places]
     whole = {kind: sum(getattr(slot, kind) for slot in slots) for kind in KINDS}
-    return Chart(period, slots, Slot(begin, **whole))
+    return Chart(period, slots, Slot(places[0], **whole))
 
 
 def today(domain: str = "") -> Slot:

@@ -45,6 +45,9 @@ def read(text: str, program: str = SMTPD, now=NOW):
         ("Nov 31 14:16:51", NOW, None),
         ("Nov 28 34:16:51", NOW, None),
         ("2026-13-28T16:16:51Z", NOW, None),
+        ("1970-01-01T00:00:07+02:00", NOW, NOW),  # a clock that was not set
+        ("0001-01-01T00:00:00Z", NOW, NOW),
+        ("9999-12-31T23:59:59Z", NOW, NOW),
     ],
 )  # fmt: skip
 def test_times(stamp, now, wanted):

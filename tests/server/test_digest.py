@@ -15,7 +15,7 @@ from accounts.models import Mailbox
 from domains.models import Alias, Domain
 from mailpanel.daemons import messenger
 from mailpanel.server import digest, filter_policy
-from mailpanel.server.models import DigestSent
+from mailpanel.server.models import DigestSent, MsgRcpt
 from tests.daemons.fakes import Fake
 from tests.held import hold
 from tests.people import settle
@@ -117,11 +117,26 @@ def test_once_a_day_however_often(world, post):
     assert len(post.taken) == 2
 
 
-def test_not_in_the_night(world, post, monkeypatch):
+def test_what_came_in_the_second_of_the_mail_is_told_by_the_next(world, post):
     wants()
     hold(USER)
+    now = timezone.now()
+    hold(USER, subject="The first", ago=0)
+    MsgRcpt.objects.filter(made__gt=now.timestamp() - 30).update(made=int(now.timestamp()))
+    assert digest.send(now) == 1
+    hold(USER, subject="The second", ago=0)
+    MsgRcpt.objects.filter(made__gt=now.timestamp() - 30).update(made=int(now.timestamp()))
+    assert again(days=1) == 1
+    told = "".join(message.get_body(("plain",)).get_content() for _to, message in post.taken)
+    assert all(told.count(words) == 1 for words in ("The first", "The second", "Cheap watches"))
+
+
+def test_not_in_the_night(world, post, monkeypatch):
+    wants()
     monkeypatch.setattr(digest, "HOUR", 6)
     today = timezone.localdate()
+    midnight = timezone.make_aware(datetime.combine(today, time()))
+    hold(USER, ago=(timezone.now() - midnight).total_seconds())
     for hour, sent in ((0, 0), (5, 0), (6, 1)):
         moment = timezone.make_aware(datetime.combine(today, time(hour, 30)))
         assert digest.send(moment) == sent

@@ -8,7 +8,7 @@ from django.conf import settings
 from django.urls import reverse
 
 from accounts import audit, lifecycle, restore
-from accounts.models import Audit, Mailbox, Trash
+from accounts.models import Audit, Mailbox, Role, Trash
 from domains.models import Domain
 from mailpanel.server import filter_policy
 from mailpanel.server.models import FilterPolicy, FilterSender
@@ -151,6 +151,20 @@ def test_empty_row_of_the_server_is_made_anew(world, as_):
     save(as_("root1"), reverse("server:filter"), spam_kill_level="12.0")
     row = FilterPolicy.objects.get(scope=SERVER)
     assert {column: getattr(row, column) for column in DEFAULTS} == DEFAULTS | {"spam_kill_level": 12.0}
+
+
+def test_who_looks_after_a_mirror_alone_sees_nothing_of_its_target(world, as_):
+    Domain.objects.create(name="mirror.example", alias_of_id="a.example")
+    for who in ("user1_b", "dadm_a"):
+        Role.objects.create(mailbox=find(who), kind="admin", domain_id="mirror.example")
+    filter_policy.add_senders("@a.example", ["rival@outside.example"], "B", by=BY)
+    url = reverse("domains:domain_filter", args=["mirror.example"])
+    for who, knows in (("user1_b", False), ("dadm_a", True), ("root1", True)):
+        client = as_(who)
+        answers = client.get(url), client.post(url, {"do": "remove", "sender": "rival@outside.example"})
+        for answer in answers:
+            assert answer.status_code == 200
+            assert ("rival" in answer.content.decode()) is knows
 
 
 def test_mirror_shows_the_policy_of_its_target(world, as_):

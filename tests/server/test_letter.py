@@ -112,8 +112,10 @@ def test_broken_messages_are_read_as_far_as_can_be(data):
         b"".join(b"X-%d: y\r\n" % number for number in range(50_000)),
         b"X: y\r\n" + b"\t \n" * 150_000,
         b"\n" * 3_000_000,
+        b"".join(b"Content-Type: multipart/mixed; boundary=%d\n\n--%d\n" % (n, n) for n in range(900)) + b"\nx\n" * 200_000,
+        b"Content-Type: text/plain" + b";" * 500_000 + b"\n\nx",
     ],
-    ids=range(19),
+    ids=range(21),
 )  # fmt: skip
 def test_bombs_cost_little(data):
     began = time.process_time()

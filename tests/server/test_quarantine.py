@@ -10,9 +10,10 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
+from accounts import audit
 from accounts.models import Audit, Mailbox, Role
 from domains.models import Alias, Domain
-from mailpanel.server import recipients
+from mailpanel.server import quarantine, recipients
 from mailpanel.server.models import FilterSender, MsgRcpt, Quarantine
 from tests import pdp
 from tests.held import hold
@@ -209,6 +210,17 @@ def test_the_owner_sees_who_has_read_it(world, as_):
     )  # fmt: skip
     page = as_("user1").get(reverse("accounts:audit_own")).content.decode()
     assert "read a message in the quarantine of" in page
+
+
+def test_a_sender_who_writes_to_many_is_found_by_each(world, as_, monkeypatch):
+    (slip,) = hold("user1@a.example", ago=900)
+    monkeypatch.setattr(quarantine, "MOST_SENT", 5)
+    for _number in range(12):
+        hold("user1@b.example")
+    for who in ("dadm_a", "user1"):
+        for sender in ("spammer@outside.example", "@outside.example"):
+            assert shown(as_(who), sender=sender) == [slip]
+    assert len(shown(as_("dadm_b"), sender="@outside.example")) == 5
 
 
 def test_filters(world, as_):
@@ -503,6 +515,25 @@ def test_delete_asks_first(world, as_):
     assert set(Audit.objects.values_list("action", "name", "reason")) == {
         ("delete", "user1@a.example", "junk"), ("delete", "user2@a.example", ""),
     }  # fmt: skip
+
+
+def test_what_somebody_else_releases_just_now_is_not_deleted(world, as_):
+    slips = hold("user1@a.example", "user2@a.example")
+    MsgRcpt.objects.filter(slip=slips[0]).update(claimed=time.time() + 30)
+    page = act(as_("dadm_a"), "delete", slips, sure="1").content.decode()
+    assert "1 message is deleted" in page
+    assert "Somebody else was quicker with the message for user1@a.example" in page
+    assert [state(slip) for slip in slips] == ["", "D"]
+    assert texts(slips[0])
+    assert Audit.objects.filter(action="delete").count() == 1
+
+
+def test_deleted_twice_at_once_stands_in_the_log_once(world, as_):
+    hold("user1@a.example")
+    seen = [quarantine.Listing(find(who)).page({}).rows for who in ("dadm_a", "root1")]
+    outcomes = [quarantine.delete(rows, by=audit.By("root1@c.example")) for rows in seen]
+    assert [len(outcome.done) for outcome in outcomes] == [1, 0]
+    assert Audit.objects.filter(action="delete").count() == 1
 
 
 def test_second_time(world, as_, amavis):

@@ -150,6 +150,20 @@ def test_gone_meanwhile(waiting, as_):
     assert Audit.objects.get().name == stays
 
 
+@pytest.mark.parametrize("end", [b"", b"postsuper: fatal: no space left\n\n= 1\n", b"\n= 75\n", b"\n= -9\n"])
+def test_what_was_done_before_it_failed_stands_in_the_log(waiting, as_, end):
+    helper, client = waiting([message(1), message(2)]), as_("root1")
+    stays = message(3)
+    both = [row["queue_id"] for row in helper.messages]
+    helper.messages.append(stays)
+    helper.refused, helper.end = {stays["queue_id"]}, end
+    page = post(client, do="delete", pick=[*both, stays["queue_id"]], sure="1")
+    assert "2 messages are deleted for good" in page
+    assert "Postfix does not tell its queue" in page
+    assert "has left the queue meanwhile" not in page
+    assert set(Audit.objects.get().before) == set(both)
+
+
 def test_what_is_on_hold_is_not_tried(waiting, as_):
     helper, client = waiting([message(1, queue="hold"), message(2)]), as_("root1")
     page = post(client, do="retry", all="1")

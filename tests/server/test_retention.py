@@ -5,6 +5,7 @@ from datetime import timedelta
 from io import StringIO
 
 import pytest
+from django.core.exceptions import ValidationError
 from django.core.management import call_command
 from django.db.models import F
 from django.utils import timezone
@@ -54,6 +55,22 @@ def test_goes_and_comes_back_with_the_mailbox(world):
     assert all(map(texts, slips))
     restore.bring_back(Trash.objects.order_by("-id").first().deletion, by=BY)
     assert seen() == {*slips, other}
+
+
+def test_former_owner_gets_nothing_of_the_next_one(world, monkeypatch):
+    """Whose mail lies in the trash is the last owner's; an owner before that had his own erased."""
+    monkeypatch.setattr(lifecycle.dovecot, "erase", lambda email: None)
+    without_dovecot(lifecycle.close_mailbox, find("user1"))
+    first = Trash.objects.order_by("-id").first().deletion
+    again = Mailbox(email=USER, domain_id="a.example")
+    lifecycle.open_mailbox(again, None, by=BY, anew=True)
+    (slip,) = hold(USER, ago=-2)
+    without_dovecot(lifecycle.close_mailbox, again)
+    with pytest.raises(ValidationError, match="somebody else"):
+        restore.bring_back(first, by=BY)
+    assert seen() == set()
+    restore.bring_back(Trash.objects.order_by("-id").first().deletion, by=BY)
+    assert seen() == {slip}
 
 
 def test_goes_with_mailboxes_in_bulk(world):

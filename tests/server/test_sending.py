@@ -448,6 +448,19 @@ def test_by_command(world, capsys):
     assert Audit.objects.count() == 3
 
 
+def test_a_limit_for_whom_was_deleted_meanwhile_is_none(world):
+    """Nor does it stand in the way of what comes back from the trash."""
+    sending.set_limit(USER, Limit(3, 3), by=BY)
+    with contextlib.suppress(DaemonError):
+        lifecycle.close_mailbox(find("user1"), by=BY)
+    for scope in (USER, "@gone.example"):
+        with pytest.raises(ValidationError, match="was deleted meanwhile"):
+            sending.set_limit(scope, Limit(9, 9), by=BY)
+    assert not SendLimit.objects.exists()
+    restore.bring_back(Trash.objects.order_by("-id").first().deletion, by=BY)
+    assert sending.limit_of(USER) == Limit(3, 3)
+
+
 def test_an_address_made_anew_inherits_nothing(world):
     """The limit goes to the trash with the mailbox and comes back with it; what was counted is forgotten."""
     sending.set_limit(USER, Limit(3, 3), by=BY)

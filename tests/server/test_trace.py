@@ -323,6 +323,23 @@ def test_another_servers_words_link_nothing(world):
     assert len(told()) == 2
 
 
+def test_a_domain_that_was_made_meanwhile_counts_nothing_below_zero(world):
+    """What was refused before is taken back of its hour, which has not had it."""
+    key, to = "4AAAAAAA01", "q@new.example"
+    took(
+        [
+            f"postfix/smtpd[1]: {key}: client=mx.example.net[192.0.2.1]",
+            f"postfix/smtpd[1]: {key}: reject: RCPT from mx.example.net[192.0.2.1]: 450 4.2.0 <{to}>: later;"
+            f" from=<s@x.example> to=<{to}> proto=ESMTP helo=<h.example>",
+        ]
+    )
+    Domain.objects.create(name="new.example")
+    Traffic.objects.create(domain="new.example", hour=Traffic.objects.get().hour, spam=1)
+    took([*came(key, "s@x.example")[2:], went(key, to)], after=10)
+    assert counted() == {"received": 1, "delivered": 1}
+    assert counted("new.example") == {"received": 1, "delivered": 1, "spam": 1}
+
+
 def test_queue_ids_come_back(world):
     took(delivered("4AAAAAAA01", "first@x.example", "user1@a.example"))
     took(delivered("4AAAAAAA01", "second@x.example", "user2@a.example", session="another"), after=60)
@@ -359,8 +376,10 @@ def test_what_the_panel_itself_tries_is_not_shown(world):
     asked = went("4AAAAAAA02", "z@relay.example", "250 ok", "deliverable", "127.0.0.1[127.0.0.1]:25")
     took([*came("4AAAAAAA02", "double-bounce@mail.example.test")[1:], asked, gone("4AAAAAAA02")], after=10)
     assert (told(), Sight.objects.count(), counted()) == ([], 0, {})
-    took(delivered("4AAAAAAA03", probe, "user1@a.example"), after=20)  # a stranger who hides behind that name
-    assert len(told()) == 1
+    for number, stranger in enumerate((probe, postfix.STRANGER), 1):  # who hides behind such a name
+        took(delivered(f"4AAAAAAA1{number}", stranger, "user1@a.example"), after=20 * number)
+        assert told()[-1] == ("DELIVERED", stranger, [("user1@a.example", "", "DELIVERED")])
+        assert counted() == {"received": number, "delivered": number}
 
 
 def test_a_connection_that_came_to_nothing(world):

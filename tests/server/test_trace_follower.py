@@ -8,11 +8,12 @@ import sys
 import threading
 
 import pytest
-from django.db import OperationalError, connection, connections
+from django.db import IntegrityError, OperationalError, connection, connections
+from django.utils import timezone
 
-from mailpanel.server import follower
+from mailpanel.server import follower, ledger
 from mailpanel.server.follower import Follower
-from mailpanel.server.models import Message, Position, Recipient
+from mailpanel.server.models import Message, Position, Recipient, Traffic
 from tests.shell import MANAGE, database_url
 from tests.stack.mail import eventually
 
@@ -252,6 +253,28 @@ def test_what_was_not_written_is_read_again(log, follow, monkeypatch):
     log.is_read()
 
 
+def test_what_cannot_be_taken_in_holds_up_nothing(log, follow, monkeypatch):
+    taken_in = ledger.APPLY["refused"]
+
+    def refused(mail, event):
+        if event.to.startswith(("number2@", "number5@")):
+            Recipient.objects.create(message_id=-1, address=None)  # what the database refuses
+        taken_in(mail, event)
+
+    monkeypatch.setitem(ledger.APPLY, "refused", refused)
+    log.write(4)
+    follow()
+    log.write(1)
+    with pytest.raises(IntegrityError):  # of all that there is nothing can be taken in, so it waits
+        follow()
+    log.write(2)
+    follow()
+    assert sorted(Recipient.objects.values_list("address", flat=True)) == [
+        f"number{number}@a.example" for number in (1, 3, 4, 6, 7)
+    ]
+    assert Traffic.objects.get(domain="").refused == 5
+
+
 @pytest.mark.django_db(transaction=True)
 def test_two_collectors_of_one_host(tmp_path):
     """Each line is taken in once, whoever is faster."""
@@ -301,6 +324,14 @@ def test_collect_follows_within_seconds(tmp_path):
             running.kill()
             running.wait()
         log.is_read()
+
+
+def test_a_flood_is_trimmed_within_a_minute(db, settings):
+    settings.MAILPANEL_TRACE_MESSAGES = 100
+    now = timezone.now()
+    Message.objects.bulk_create(Message(host="mail", at=now, last=now, state=4) for _number in range(12_000))
+    follower.trim()
+    assert Message.objects.count() == 100
 
 
 def test_positions_are_by_host(log, follow, monkeypatch):

@@ -159,6 +159,20 @@ def test_a_number_that_no_message_has(as_, number):
         assert as_(who).get(f"/messages/{number}/").status_code == 404
 
 
+def test_a_letter_to_a_list_is_found_by_each_of_its_readers(as_):
+    took(
+        delivered("4AAAAAAA01", "list@x.example", "user1@a.example", message_id="list@x.example"),
+        ago=timedelta(hours=1),
+    )
+    Message.objects.bulk_create(
+        Message(host="mail", at=NOW, last=NOW, message_id="list@x.example", state=State.DELIVERED)
+        for _reader in range(1200)
+    )  # of other domains
+    for who in ("user1", "dadm_a"):
+        assert listed(as_(who), name="<list@x.example>") == ["list@x.example"]
+    assert listed(as_("dadm_b"), name="<list@x.example>") == []
+
+
 def test_pages_by_key(as_, monkeypatch):
     """Through all pages and back, with several of the same second and in several domains: each once, in order."""
     monkeypatch.setattr(trace, "SIZE", 4)
@@ -276,6 +290,71 @@ def test_who_sends_sees_all_whom_it_was_written_to(as_):
         assert listed(as_(who), address="secret@b.example") == ["user1@a.example"]
 
 
+@pytest.mark.parametrize("sender", ["sales@a.example", ""])
+def test_who_sent_it_as_somebody_else_is_told_in_his_domain_alone(as_, sender):
+    took(delivered("4AAAAAAA01", sender, "user1@b.example", login="user2@a.example"))
+    for who, knows in (("user1_b", False), ("dadm_b", False), ("user2", True), ("dadm_a", True)):
+        client = as_(who)
+        assert ("user2@a.example" in text(page_of(client, sender))) is knows
+        assert knows or "user2@a.example" not in text(client.get(reverse("server:messages")))
+        assert listed(client, address="user2@a.example") == [sender] * knows
+
+
+@pytest.mark.parametrize(
+    ("rule", "words"),
+    [
+        ("stored mail into mailbox 'Fools'", "Fools"),
+        (
+            "marked message to be discarded if not explicitly delivered (discard action)",
+            "threw it away",
+        ),
+        ("forwarded to <z@private.example>", "sent it on"),
+    ],
+)
+def test_rules_of_a_recipient_are_not_for_who_writes_to_him(as_, rule, words):
+    took(
+        [
+            *delivered(
+                "4AAAAAAA01",
+                "user1@a.example",
+                "user1@b.example",
+                login="user1@a.example",
+                session="abcdefgh",
+            ),
+            f"dovecot: lmtp(user1@b.example)<1><abcdefgh:1>: sieve: msgid=<1@x.example>: {rule}",
+        ]
+    )
+    for who, knows in (
+        ("user1", False),
+        ("dadm_a", False),
+        ("user1_b", True),
+        ("dadm_b", True),
+        ("root1", True),
+    ):
+        body = text(page_of(as_(who), "user1@a.example"))
+        assert "Delivered to user1@b.example" in body
+        assert (words in body) is knows
+
+
+@pytest.mark.parametrize("source", ["secret@b.example", "secret@mirror.example"])
+def test_the_server_that_an_alias_leads_to_is_not_for_who_writes_to_it(as_, source):
+    Domain.objects.create(name="mirror.example", alias_of_id="b.example")
+    Domain.objects.update(created=LONG_AGO)
+    took(
+        [
+            *came("4AAAAAAA01", "user1@a.example", login="user1@a.example"),
+            went("4AAAAAAA01", "z@private.example", "host mx.private.example[192.0.2.7] said: 450 4.2.0 private.example is busy",
+                 "deferred", "mx.private.example[192.0.2.7]:25", source, "4.2.0"),
+            went("4AAAAAAA01", "z@private.example", relay="mx.private.example[192.0.2.7]:25", original=source),
+            gone("4AAAAAAA01"),
+        ]
+    )  # fmt: skip
+    for who, knows in (("user1", False), ("dadm_a", False), ("dadm_b", True), ("root1", True)):
+        answer = page_of(as_(who), "user1@a.example")
+        assert source in text(answer)
+        assert ("private.example" in answer.content.decode()) is knows
+
+
 def test_reasons_that_name_others_are_cut(as_):
     why = "host mx.b.example[192.0.2.7] said: 550 5.1.1 <user1@b.example>, alias of user1@a.example: User unknown (in reply)"
     took(
@@ -317,6 +396,15 @@ def test_a_domain_that_was_made_anew_shows_nothing_of_before(as_):
         "after@x.example",
         "before@x.example",
     ]
+
+
+def test_a_domain_that_was_made_anew_counts_nothing_of_before(as_):
+    took(delivered("4AAAAAAA01", "before@x.example", "user1@a.example"), ago=timedelta(hours=3))
+    took(delivered("4AAAAAAA02", "after@x.example", "user1@a.example"))
+    Domain.objects.filter(name="a.example").update(created=NOW - timedelta(hours=1))
+    for who, number in (("dadm_a", 1), ("root1", 2)):
+        page = as_(who).get(reverse("domains:domain_traffic", args=["a.example"]))
+        assert page.context["chart"].whole.delivered == number
 
 
 def test_a_role_adds_the_own_mailbox_in_another_domain(as_):

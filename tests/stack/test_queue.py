@@ -1,5 +1,7 @@
 """The queue on the real Postfix: read, shown, held, released, tried again and deleted by the helper that is root."""
 
+import contextlib
+import importlib.util
 import itertools
 import os
 import pwd
@@ -7,6 +9,7 @@ import re
 import socket
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -95,15 +98,15 @@ def test_life_of_a_message_in_the_queue(waiting):
     assert HOSTILE in message.reason
     assert not re.search("[\x1b\u202e]", message.reason)
 
-    assert queue.act(queue.HOLD, [one, other, "ABCDEF123"], Watch(SECONDS)) == {one, other}
+    assert queue.act(queue.HOLD, [one, other, "ABCDEF123"], Watch(SECONDS)) == ({one, other}, None)
     assert eventually(lambda: set(waiting.ids("hold")) == {one, other})
-    assert queue.act(queue.HOLD, [one], Watch(SECONDS)) == set()
-    assert queue.act(queue.DELETE, [other, "ABCDEF123"], Watch(SECONDS)) == {other}
+    assert queue.act(queue.HOLD, [one], Watch(SECONDS)) == (set(), None)
+    assert queue.act(queue.DELETE, [other, "ABCDEF123"], Watch(SECONDS)) == ({other}, None)
     waiting.hop.takes = True
-    assert queue.act(queue.RETRY, [third], Watch(SECONDS)) == {third}
+    assert queue.act(queue.RETRY, [third], Watch(SECONDS)) == ({third}, None)
     assert eventually(lambda: waiting.ids("deferred", "active", "hold") == [one])
     assert waiting.hop.taken == 1
-    assert queue.act(queue.RELEASE, [one], Watch(SECONDS)) == {one}
+    assert queue.act(queue.RELEASE, [one], Watch(SECONDS)) == ({one}, None)
     queue.retry_all(Watch(SECONDS))
     assert eventually(lambda: waiting.hop.taken == 2)
     assert listed() == []
@@ -151,7 +154,7 @@ def said(helper: Path, *lines: bytes) -> bytes:
     with socket.socket(socket.AF_UNIX) as line:
         line.settimeout(SECONDS)
         line.connect(str(helper))
-        line.sendall(b"\n".join(lines))
+        line.sendall(b"\n".join((*lines, b"", b"")))
         line.shutdown(socket.SHUT_WR)
         answer = b""
         while more := line.recv(65536):
@@ -176,6 +179,45 @@ def test_nothing_but_its_words_and_ids(waiting, private, lines):
         answer = b"= 64"
     assert b"= 64" in answer
     assert len(waiting.ids("deferred", "active")) == 1
+
+
+@pytest.mark.parametrize("cut", [1, 2, 9])
+def test_half_a_request_is_none(waiting, private, cut):
+    """As it comes from a panel that is killed while it writes."""
+    one, other = waiting(2)
+    request = f"delete\n{one}\n{other}\n\n".encode()[:-cut]
+    with socket.socket(socket.AF_UNIX) as line:
+        line.connect(str(private.directory / "queue" / "socket"))
+        line.sendall(request)
+        line.shutdown(socket.SHUT_WR)
+        assert line.recv(100).startswith(b"mailpanel-queue: cut off")
+    assert set(waiting.ids("deferred", "active")) == {one, other}
+
+
+def test_clients_that_do_not_read_keep_nobody_out(tmp_path, monkeypatch):
+    """Nor those that do not write on. As many as it serves at once, and more."""
+    found = importlib.util.spec_from_file_location("mailpanel_queue", HELPER)
+    helper = importlib.util.module_from_spec(found)
+    found.loader.exec_module(helper)
+    (tmp_path / "postqueue").write_text("#!/bin/sh\ncase $1 in -j) exec yes;; esac\n")
+    (tmp_path / "postqueue").chmod(0o755)
+    monkeypatch.setattr(helper, "ENVIRONMENT", {"PATH": f"{tmp_path}:/usr/bin:/bin"})
+    monkeypatch.setattr(helper, "SECONDS", 1)
+    monkeypatch.setattr(helper, "REQUEST_SECONDS", 2)
+    path = tmp_path / "socket"
+    with helper.Server(os.fspath(path), helper.Request) as server, contextlib.ExitStack() as clients:
+        server.config = []
+        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+        try:
+            for asked in (b"list\n\n", b"retry-all") * 6:
+                line = clients.enter_context(socket.socket(socket.AF_UNIX))
+                line.connect(str(path))
+                line.sendall(asked)
+                if asked.endswith(b"\n"):
+                    line.shutdown(socket.SHUT_WR)
+            assert said(path, b"retry-all") == b"\n= 0\n"
+        finally:
+            server.shutdown()
 
 
 def test_for_the_panels_user_alone(waiting, private):

@@ -25,7 +25,10 @@ def server_filter(request):
 def domain_filter(request, name):
     found = access.domain(request.user, name, to=To.SEE if request.method in ("GET", "HEAD") else To.CHANGE)
     may_change = access.rights(request.user).administers(found.name) and not found.alias_of_id
-    scope = filter_policy.of_domain(found.alias_of_id or found.name)
+    whose = found.alias_of_id or found.name
+    if not access.sees(request.user, whose):
+        return render(request, "domains/domain_filter.html", head(request, found))
+    scope = filter_policy.of_domain(whose)
     return _page(request, scope, "domains/domain_filter.html", head(request, found), may_set=may_change)
 
 

@@ -87,11 +87,12 @@ def held_act(request):
 
 def _carry_out(request, do: str, chosen: list, reason: str) -> None:
     if do == DELETE:
-        quarantine.delete(chosen, by=by(request), reason=reason)
-        number = len(chosen)
-        messages.success(
-            request, ngettext("%s message is deleted.", "%s messages are deleted.", number) % number
-        )
+        outcome = quarantine.delete(chosen, by=by(request), reason=reason)
+        if number := len(outcome.done):
+            done = ngettext("%s message is deleted.", "%s messages are deleted.", number) % number
+            messages.success(request, done)
+        for sentence in outcome.refused[:5]:
+            messages.warning(request, sentence)
         return
     outcome = quarantine.release(chosen, by=by(request), reason=reason)
     if number := len(outcome.done):

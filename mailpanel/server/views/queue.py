@@ -100,12 +100,13 @@ def _carry_out(request, action: str, chosen: list[Message], gone: int) -> None:
         chosen = [each for each in chosen if each.queue != "hold"]
         if held:
             messages.warning(request, _held(len(held)))
-    done = queue.act(action, [each.id for each in chosen], Watch(DO)) if chosen else set()
-    gone += len(chosen) - len(done)
+    done, trouble = queue.act(action, [each.id for each in chosen], Watch(DO)) if chosen else (set(), None)
     if done:
         _record(request, action, [each for each in chosen if each.id in done])
         messages.success(request, _done(action, len(done)))
-    if gone:
+    if trouble:
+        raise trouble
+    if gone := gone + len(chosen) - len(done):
         messages.warning(request, _passed(action, gone))
 
 

@@ -8,6 +8,7 @@ from django.views.decorators.http import require_safe
 
 from accounts import access
 from accounts.access import OutOfReach, To
+from domains.models import Domain
 from domains.views import head
 from mailpanel.server import path, quarantine, trace, traffic
 from mailpanel.server.forms.trace import TraceForm
@@ -59,15 +60,19 @@ def message(request, pk):
 @require_safe
 def all_traffic(request):
     access.server(request.user)
-    return render(request, "server/traffic.html", _chart(request, ""))
+    return render(request, "server/traffic.html", _chart(request))
 
 
 @require_safe
 def domain_traffic(request, name):
     found = access.traffic(request.user, name)
-    return render(request, "domains/domain_traffic.html", head(request, found) | _chart(request, found.name))
+    return render(request, "domains/domain_traffic.html", head(request, found) | _chart(request, found))
 
 
-def _chart(request, domain: str) -> dict:
+def _chart(request, domain: Domain | None = None) -> dict:
     period = traffic.PERIODS.get(request.GET.get("period", ""), traffic.PERIODS["week"])
-    return {"chart": traffic.chart(domain, period), "periods": traffic.PERIODS.values()}
+    since = access.traced(request.user).get(domain.name) if domain else None
+    return {
+        "chart": traffic.chart(domain.name if domain else "", period, since),
+        "periods": traffic.PERIODS.values(),
+    }
