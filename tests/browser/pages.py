@@ -135,6 +135,7 @@ def _bulk(do: str, all_of_them: bool = False, most: int = 1) -> Callable[[Page],
 def _picked(page: Page):
     for box in page.locator("tbody .pick input").all()[:3]:
         box.check()
+    page.mouse.move(0, 0)  # or one of the buttons that appear may lie under it, and fade
 
 
 def _refused_senders(page: Page):
