@@ -13,7 +13,7 @@ from django.utils import timezone
 from accounts import audit
 from accounts.models import Audit, Mailbox, Role
 from domains.models import Alias, Domain
-from mailpanel.server import quarantine, recipients
+from mailpanel.server import decisions, quarantine, recipients
 from mailpanel.server.models import FilterSender, MsgRcpt, Quarantine
 from tests import pdp
 from tests.held import hold
@@ -531,7 +531,7 @@ def test_what_somebody_else_releases_just_now_is_not_deleted(world, as_):
 def test_deleted_twice_at_once_stands_in_the_log_once(world, as_):
     hold("user1@a.example")
     seen = [quarantine.Listing(find(who)).page({}).rows for who in ("dadm_a", "root1")]
-    outcomes = [quarantine.delete(rows, by=audit.By("root1@c.example")) for rows in seen]
+    outcomes = [decisions.delete(rows, by=audit.By("root1@c.example")) for rows in seen]
     assert [len(outcome.done) for outcome in outcomes] == [1, 0]
     assert Audit.objects.filter(action="delete").count() == 1
 
