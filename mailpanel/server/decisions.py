@@ -12,6 +12,7 @@ from django.utils.translation import gettext as _
 
 from accounts import access, audit
 from accounts.models import Mailbox
+from domains.routing import Routes
 from mailpanel.daemons import Trouble, pdp
 from mailpanel.daemons.probing import Watch
 from mailpanel.deadlocks import retried_on_deadlock
@@ -35,8 +36,15 @@ def release(chosen: list[Held], *, by: audit.By, reason: str = "") -> Outcome:
     not answer, the rest is not tried."""
     with _claimed(chosen) as (mine, outcome):
         of_message: dict[str, list[Held]] = {}
+        marks = Routes().marks({one.base for one in mine})
         for one in mine:
-            of_message.setdefault(one.row.mail_id, []).append(one)
+            if marks[one.base].alive:
+                of_message.setdefault(one.row.mail_id, []).append(one)
+            else:  # the filter is behind the door where it would be refused, and its sender is forged most of the time
+                said = _(
+                    "%(recipient)s takes no mail any more, so the message would be returned to its sender."
+                )
+                outcome.refused.append(said % {"recipient": one.recipient})
         _release(of_message.values(), outcome, by, reason)
     return outcome
 

@@ -384,6 +384,18 @@ def test_failure_marks_nothing(world, as_, amavis):
     assert "<b>no</b>" not in answer.content.decode()
 
 
+def test_nothing_is_released_to_who_takes_no_mail_any_more(world, as_, amavis):
+    """It would be returned, and whom the sender names did not send it."""
+    Alias.objects.create(source="out@a.example", destination="z@outside.example", domain_id="a.example")
+    tos = ["user1@a.example", "disabled@a.example", "nobody@a.example", "out@a.example", "user1+x@a.example"]
+    slips = [hold(to)[0] for to in tos]
+    page = act(as_("dadm_a"), "release", slips).content.decode()
+    assert sorted(amavis.recipients) == sorted(f"<{to}>" for to in (tos[0], tos[3], tos[4]))
+    for to in tos[1:3]:
+        assert f"{to} takes no mail any more" in page
+    assert [state(slip) for slip in slips] == ["R", "", "", "R", "R"]
+
+
 def test_nobody_keeps_a_message_to_himself(world, as_, amavis):
     (slip,) = hold("user1@a.example")
     amavis.answer = "450 4.5.0 no"
