@@ -114,7 +114,7 @@ class Listing:
     def _ranges(self) -> list["Range"]:
         """All that the actor may see of what was asked for."""
         if self._only_own:
-            wanted = set(_recipients(self.to)) if self.to else self.own.keys()
+            wanted = {rid for rid, _base in recipients.known([self.to])} if self.to else self.own.keys()
             return [Range(rid=rid, since=since) for rid, since in self.own.items() if rid in wanted]
         if self.to:
             domain = addresses.split(self.to)[1]
@@ -122,7 +122,7 @@ class Listing:
                 return []
             if self.to.startswith("@"):
                 return [Range(domain=domain)]
-            return [Range(rid=rid) for rid in _recipients(self.to)]
+            return [Range(rid=rid) for rid in dict(recipients.known([self.to]))]
         return [Range()] if self._domains is None else [Range(domain=name) for name in sorted(self._domains)]
 
 
@@ -267,12 +267,6 @@ def _of_recipients(ranges: Iterable[Range]) -> Q:
 
 def _sender(row: Maddr | None) -> str:
     return letter.plain(row.email, line=True) if row and row.email != "<>" else ""
-
-
-def _recipients(address: str) -> list[int]:
-    """The newest, with and without +tag."""
-    rows = Maddr.objects.filter(base=address).order_by("-id").values_list("id", flat=True)
-    return list(rows[: recipients.MOST])
 
 
 def _sent_by(sender: str, ranges: list[Range], kinds: Sequence[str]) -> list[str]:

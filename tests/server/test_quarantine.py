@@ -306,6 +306,21 @@ def test_person_with_many_domains(world, as_, monkeypatch, domains):
     assert [one.slip for one in client.get(reverse(LIST) + deep).context["page"]] == slips[-31:-61:-1]
 
 
+def test_tags_that_a_stranger_makes_up_hide_nothing(world, as_, monkeypatch):
+    monkeypatch.setattr(recipients, "MOST", 3)
+    (slip,) = hold("user1@a.example", ago=900)
+    for number in range(9):
+        hold(f"user1+{number}@a.example")
+    for who, asked in (
+        ("user1", {}),
+        ("dadm_a", {"to": "user1@a.example"}),
+        ("root1", {"to": "user1@a.example"}),
+    ):
+        found = shown(as_(who), **asked)
+        assert (len(found), found[-1]) == (4, slip)
+    assert as_("user1").get(reverse("server:quarantine_message", args=[slip])).status_code == 200
+
+
 def test_many_addresses_with_a_tag(world, as_):
     slips = [hold(f"user1+{number}@a.example", ago=100 - number)[0] for number in range(60)]
     assert shown(as_("user1")) == slips[::-1][:50]
