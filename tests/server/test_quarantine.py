@@ -291,6 +291,14 @@ def test_as_many_statements_for_one_as_for_fifty(world, as_, who):
     assert statements() == one <= 14
 
 
+def test_statements_for_many_mailboxes(world, django_assert_num_queries):
+    hold("user1@a.example")
+    for number in (2, 9):
+        boxes = list(Mailbox.objects.order_by("email")[:number])
+        with django_assert_num_queries(4):
+            recipients.own(boxes)
+
+
 @pytest.mark.parametrize("domains", [40, 130])
 def test_person_with_many_domains(world, as_, monkeypatch, domains):
     monkeypatch.setattr("mailpanel.paging.SIZE", 30)
