@@ -17,6 +17,7 @@ from domains import addresses, routing
 from domains.models import Alias, Domain
 from mailpanel.daemons import dovecot
 from mailpanel.deadlocks import retried_on_deadlock
+from mailpanel.server import retention
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,8 @@ def change_domain(domain: Domain, changes: dict, *, by: audit.By, compare: Calla
         current.clean()  # again, now that the row is held: a mailbox may have come since the form was checked
         current.save(update_fields=[*changes, "modified"])
         was, now = audit.difference(old, audit.snapshot(current))
+        if "alias_of" in now:  # what waits for the people of one domain is not for those of another
+            retention.domain_to_trash(current.name)
         if "description" in now:
             search.index(Domain.objects.filter(pk=current.pk))
         if now:

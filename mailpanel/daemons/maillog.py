@@ -62,7 +62,6 @@ class Event:
     to: str = ""
     original: str = ""
     size: int | None = None
-    count: int | None = None
     message_id: str = ""
     relay: str = ""
     dsn: str = ""
@@ -71,7 +70,6 @@ class Event:
     score: float | None = None
     quarantine: str = ""
     recipients: tuple[str, ...] = ()
-    seconds: float | None = None
 
 
 def parse(raw: bytes, now: datetime, zone: tzinfo | None = None) -> tuple[Line, Event] | None:
@@ -162,11 +160,11 @@ _CLIENT = re.compile(
 )
 _BEHIND_PROXY = re.compile(rf"(?:.*), orig_client={_PEER}")
 _BEFORE_FILTER = re.compile(rf"(?:.*), orig_queue_id=({_QUEUE_ID}|{QUARANTINE}[\w+-]+)(?:, .*)?")
-_QUEUED = re.compile(rf"from=<({_ATOM})>, size=(\d+), nrcpt=(\d+) \(queue active\)")
+_QUEUED = re.compile(rf"from=<({_ATOM})>, size=(\d+), nrcpt=\d+ \(queue active\)")
 _EXPIRED = re.compile(rf"from=<({_ATOM})>, status=(?:force-)?expired, returned to sender")
 _DELIVERY = re.compile(
     rf"to=<(?P<to>{_ATOM})>, (?:orig_to=<(?P<original>{_ATOM})>, )?relay=(?P<relay>[^,\s]+)(?:, conn_use=\d+)?"
-    r", delay=(?P<delay>[\d.]+), delays=[\d./]+, dsn=(?P<dsn>\d\.\d+\.\d+), status=(?P<status>[a-z]+) \((?P<said>.*)\)"
+    r", delay=[\d.]+, delays=[\d./]+, dsn=(?P<dsn>\d\.\d+\.\d+), status=(?P<status>[a-z]+) \((?P<said>.*)\)"
 )
 _NOTICE = re.compile(
     rf"(?:sender|postmaster) (non-delivery|delay|delivery status) notification: ({_QUEUE_ID})"
@@ -258,7 +256,7 @@ def _qmgr(key: str, text: str) -> Event | None:
     if text == "removed":
         return Event("removed", key)
     if found := _QUEUED.fullmatch(text):
-        return Event("queued", key, sender=found[1], size=int(found[2][:18]), count=int(found[3][:9]))
+        return Event("queued", key, sender=found[1], size=int(found[2][:18]))
     if found := _EXPIRED.fullmatch(text):
         return Event("expired", key, sender=found[1])
     return None
@@ -272,7 +270,7 @@ def _delivery(key: str, text: str) -> Event | None:
     others = _of_filter(found["said"]) if _near(found["relay"]) else ()
     return Event(
         "delivery", key, others or _of_dovecot(found["said"], found["relay"]), to=found["to"], original=found["original"] or "",
-        relay=found["relay"], dsn=found["dsn"], status=found["status"], said=found["said"], seconds=float(found["delay"][:12]),
+        relay=found["relay"], dsn=found["dsn"], status=found["status"], said=found["said"],
     )  # fmt: skip
 
 

@@ -1,5 +1,6 @@
 """To whom belongs what was held back for an address: the mailboxes that its mail would have reached."""
 
+from collections.abc import Iterable
 from itertools import chain
 from math import ceil
 
@@ -19,8 +20,9 @@ def own(boxes: list[Mailbox]) -> dict[int, dict[int, int]]:
     which on: its address, also with +tag and in the domains that mirror its own, and aliases that lead to it alone. What
     came before is a former owner's. Four statements, however many mailboxes."""
     since: dict[str, tuple[int, int]] = {}
+    mirrors = _mirrors({box.domain_id for box in boxes})
     for box in boxes:
-        for address, moment in _names(box, _mirrors({box.domain_id for box in boxes})):
+        for address, moment in _names(box, mirrors):
             since[address] = (box.pk, ceil(max(box.created, moment).timestamp()))
     by_email = {box.email: box for box in boxes}
     alive = Q(enabled=True)
@@ -37,11 +39,17 @@ def own(boxes: list[Mailbox]) -> dict[int, dict[int, int]]:
             box = by_email[to[0].destination]
             since[source] = (box.pk, ceil(max(box.created, to[0].created).timestamp()))
     found: dict[int, dict[int, int]] = {box.pk: {} for box in boxes}
-    known = Maddr.objects.filter(base__in=since).order_by("-id").values_list("id", "base")
-    for key, name in known[: MOST * len(boxes)]:
+    for key, name in known(since, len(boxes)):
         box, moment = since[name]
         found[box][key] = moment
     return found
+
+
+def known(names: Iterable[str], boxes: int = 1) -> list[tuple[int, str]]:
+    """The recipients (Maddr) that mean these addresses, as (id, address): the address itself, and some of the newest with
+    a +tag, of which a stranger can make up as many as he likes."""
+    rows = Maddr.objects.filter(base__in=names).values_list("id", "base")
+    return [*rows.filter(partition_tag=0, email__in=names), *rows.order_by("-id")[: MOST * boxes]]
 
 
 def behind(bases: set[str]) -> dict[str, list[Mailbox]]:

@@ -16,7 +16,7 @@ from mailpanel.daemons.maillog import is_queue_id
 from mailpanel.paging import SIZE, Page, moment_and_id
 from mailpanel.server.messages import bare, microseconds
 from mailpanel.server.models import Key, Message, Recipient, Sight
-from mailpanel.server.models.trace import State
+from mailpanel.server.models.trace import NAME, State
 
 Scopes = dict[str, datetime | None]
 SHOWN = tuple(state for state in State if state)
@@ -200,7 +200,7 @@ def _named(scopes: Scopes, sought: Sought) -> dict[int, State]:
     if is_queue_id(name):
         chosen = Key.objects.filter(name=name).order_by("-begun").values_list("message", flat=True)
     else:
-        chosen = Message.objects.filter(message_id=name).order_by("-at").values_list("pk", flat=True)
+        chosen = Message.objects.filter(message_id=name[:NAME]).order_by("-at").values_list("pk", flat=True)
     found: dict[int, State] = {}
     pks = iter(chosen[:MOST_NAMED])
     while len(found) < SIZE and (some := list(islice(pks, AT_ONCE))):

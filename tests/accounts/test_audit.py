@@ -31,7 +31,7 @@ from mailpanel import errors
 from mailpanel.daemons import DaemonError
 from mailpanel.daemons.queue import ACTIONS
 from mailpanel.paging import newest
-from mailpanel.server import filter_policy, quarantine
+from mailpanel.server import decisions, filter_policy, quarantine
 from tests import pdp, people
 from tests.authenticator import KEY, code, wrong
 from tests.environment import ON_MARIADB
@@ -629,10 +629,10 @@ def see_to_the_filter(actor):
     filter_policy.change("@a.example", {"digest": True}, by=BY)
     filter_policy.add_senders("@a.example", ["x@y.example"], "W", by=BY)
     one, other = quarantine.find(actor, hold("user1@a.example", "user2@a.example"))
-    quarantine.record_reading(one, by=BY)
+    decisions.record_reading(one, by=BY)
     with pdp.listening():
-        quarantine.release([one], by=BY)
-    quarantine.delete([other], by=BY)
+        decisions.release([one], by=BY)
+    decisions.delete([other], by=BY)
 
 
 def use_queue(post) -> None:

@@ -78,18 +78,13 @@ def test_way_of_a_message():
     assert began.login == "anna@a.example"
     assert read("CC1C920EE66: message-id=<1@x>", "postfix/cleanup[7]").message_id == "1@x"
     queued = read("CC1C920EE66: from=<a@x.example>, size=382, nrcpt=2 (queue active)", QMGR)
-    assert (queued.sender, queued.size, queued.count) == ("a@x.example", 382, 2)
+    assert (queued.sender, queued.size) == ("a@x.example", 382)
     sent = read(
         "CC1C920EE66: to=<user1@a.example>, orig_to=<info@a.example>, relay=mail.example.test[/run/lmtp], conn_use=2, delay=0.06,"
         " delays=0.02/0.01/0.01/0.02, dsn=2.0.0, status=sent (250 2.0.0 <user1@a.example> yAfGN5XlCmvkRQAAg+zDdQ:R2 Saved)",
         LMTP,
     )
-    assert (sent.to, sent.original, sent.status, sent.seconds) == (
-        "user1@a.example",
-        "info@a.example",
-        "sent",
-        0.06,
-    )
+    assert (sent.to, sent.original, sent.status) == ("user1@a.example", "info@a.example", "sent")
     assert sent.others == ("dovecot:yAfGN5XlCmvkRQAAg+zDdQ",)
     assert read("CC1C920EE66: removed", QMGR).kind == "removed"
     assert read("CC1C920EE66: from=<a@x.example>, status=expired, returned to sender", QMGR).kind == "expired"

@@ -13,7 +13,7 @@ from django.utils import timezone
 from accounts import audit
 from accounts.models import Audit, Mailbox, Role
 from domains.models import Alias, Domain
-from mailpanel.server import quarantine, recipients
+from mailpanel.server import decisions, quarantine, recipients
 from mailpanel.server.models import FilterSender, MsgRcpt, Quarantine
 from tests import pdp
 from tests.held import hold
@@ -291,6 +291,14 @@ def test_as_many_statements_for_one_as_for_fifty(world, as_, who):
     assert statements() == one <= 14
 
 
+def test_statements_for_many_mailboxes(world, django_assert_num_queries):
+    hold("user1@a.example")
+    for number in (2, 9):
+        boxes = list(Mailbox.objects.order_by("email")[:number])
+        with django_assert_num_queries(4):
+            recipients.own(boxes)
+
+
 @pytest.mark.parametrize("domains", [40, 130])
 def test_person_with_many_domains(world, as_, monkeypatch, domains):
     monkeypatch.setattr("mailpanel.paging.SIZE", 30)
@@ -304,6 +312,21 @@ def test_person_with_many_domains(world, as_, monkeypatch, domains):
     assert shown(client) == slips[:-31:-1]
     deep = client.get(reverse(LIST)).context["page"].later
     assert [one.slip for one in client.get(reverse(LIST) + deep).context["page"]] == slips[-31:-61:-1]
+
+
+def test_tags_that_a_stranger_makes_up_hide_nothing(world, as_, monkeypatch):
+    monkeypatch.setattr(recipients, "MOST", 3)
+    (slip,) = hold("user1@a.example", ago=900)
+    for number in range(9):
+        hold(f"user1+{number}@a.example")
+    for who, asked in (
+        ("user1", {}),
+        ("dadm_a", {"to": "user1@a.example"}),
+        ("root1", {"to": "user1@a.example"}),
+    ):
+        found = shown(as_(who), **asked)
+        assert (len(found), found[-1]) == (4, slip)
+    assert as_("user1").get(reverse("server:quarantine_message", args=[slip])).status_code == 200
 
 
 def test_many_addresses_with_a_tag(world, as_):
@@ -382,6 +405,18 @@ def test_failure_marks_nothing(world, as_, amavis):
     assert (state(slip), texts(slip) > 0, Audit.objects.count()) == ("", True, 0)
     assert "Not released, and still here" in answer.content.decode()
     assert "<b>no</b>" not in answer.content.decode()
+
+
+def test_nothing_is_released_to_who_takes_no_mail_any_more(world, as_, amavis):
+    """It would be returned, and whom the sender names did not send it."""
+    Alias.objects.create(source="out@a.example", destination="z@outside.example", domain_id="a.example")
+    tos = ["user1@a.example", "disabled@a.example", "nobody@a.example", "out@a.example", "user1+x@a.example"]
+    slips = [hold(to)[0] for to in tos]
+    page = act(as_("dadm_a"), "release", slips).content.decode()
+    assert sorted(amavis.recipients) == sorted(f"<{to}>" for to in (tos[0], tos[3], tos[4]))
+    for to in tos[1:3]:
+        assert f"{to} takes no mail any more" in page
+    assert [state(slip) for slip in slips] == ["R", "", "", "R", "R"]
 
 
 def test_nobody_keeps_a_message_to_himself(world, as_, amavis):
@@ -531,7 +566,7 @@ def test_what_somebody_else_releases_just_now_is_not_deleted(world, as_):
 def test_deleted_twice_at_once_stands_in_the_log_once(world, as_):
     hold("user1@a.example")
     seen = [quarantine.Listing(find(who)).page({}).rows for who in ("dadm_a", "root1")]
-    outcomes = [quarantine.delete(rows, by=audit.By("root1@c.example")) for rows in seen]
+    outcomes = [decisions.delete(rows, by=audit.By("root1@c.example")) for rows in seen]
     assert [len(outcome.done) for outcome in outcomes] == [1, 0]
     assert Audit.objects.filter(action="delete").count() == 1
 

@@ -13,6 +13,7 @@ from django.utils import timezone
 from accounts import audit, bulk, lifecycle, restore, trash
 from accounts.bulk import Change
 from accounts.models import Mailbox, Trash
+from domains.lifecycle import change_domain
 from domains.models import Alias, DkimKey, Domain
 from mailpanel.daemons import DaemonError
 from mailpanel.management.commands import collect
@@ -149,6 +150,18 @@ def test_goes_with_a_mirror(world):
     assert seen() == seen("dadm_a") == {own}
     Domain.objects.create(name="mirror.example", alias_of_id="a.example")
     assert seen() == {own}
+
+
+def test_a_mirror_of_another_domain_brings_nothing_along(world):
+    """The address is that of somebody else then, who is no former owner of it."""
+    mirror = Domain.objects.create(name="mirror.example", alias_of_id="a.example")
+    Domain.objects.update(created=timezone.now() - timedelta(days=365))
+    (slip,) = hold("user1@mirror.example")
+    assert seen("user1") == seen("dadm_a") == {slip}
+    change_domain(mirror, {"alias_of": Domain.objects.get(name="b.example")}, by=BY)
+    assert seen("user1_b") == seen("dadm_b") == seen("user1") == seen() == set()
+    (later,) = hold("user1@mirror.example")
+    assert seen("user1_b") == seen("dadm_b") == {later}
 
 
 def test_new_owner_inherits_nothing_and_it_is_erased(world, monkeypatch):

@@ -159,6 +159,12 @@ def test_a_number_that_no_message_has(as_, number):
         assert as_(who).get(f"/messages/{number}/").status_code == 404
 
 
+def test_a_long_message_id_is_found(as_):
+    long = "x" * 300 + "@x.example"
+    took(delivered("4AAAAAAA01", "s@x.example", "user1@a.example", message_id=long))
+    assert listed(as_("user1"), name=f"<{long}>") == ["s@x.example"]
+
+
 def test_a_letter_to_a_list_is_found_by_each_of_its_readers(as_):
     took(
         delivered("4AAAAAAA01", "list@x.example", "user1@a.example", message_id="list@x.example"),

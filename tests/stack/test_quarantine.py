@@ -10,7 +10,7 @@ from django.utils import timezone
 from accounts import audit
 from accounts.models import Mailbox
 from domains.models import Alias, Domain
-from mailpanel.server import digest, filter_policy, letter, quarantine
+from mailpanel.server import decisions, digest, filter_policy, letter, quarantine
 from mailpanel.server.models import DigestSent, Msg, MsgRcpt, Quarantine
 from mailpanel.server.models.filter import NEVER
 from tests.stack.mail import eventually
@@ -61,13 +61,13 @@ def test_release_to_one_of_two_and_then_the_other(mail):
     (lea,), (tom,) = held_for(LEA, subject), held_for(TOM, subject)
     assert (lea.row.kind, lea.recipient, lea.sender, lea.score > 900) == ("S", LEA, STRANGER, True)
     assert TOM not in str(quarantine.text_of(lea).headers)
-    assert quarantine.release([lea], by=BY).refused == []
+    assert decisions.release([lea], by=BY).refused == []
     assert mail.arrives(subject, LEA, PASSWORD)
     assert mail.settled()
     assert subject not in mail.subjects(TOM, PASSWORD)
     assert (held_for(LEA, subject), len(held_for(TOM, subject))) == ([], 1)
     assert Quarantine.objects.filter(mail_id=lea.msg.mail_id).exists()
-    quarantine.release([tom], by=BY)
+    decisions.release([tom], by=BY)
     assert mail.arrives(subject, TOM, PASSWORD)
     assert not Quarantine.objects.filter(mail_id=lea.msg.mail_id).exists()
 
@@ -79,7 +79,7 @@ def test_other_addresses_of_ones_own(mail, to):
     subject = keep(mail, spam(), to)
     (one,) = held_for(LEA, subject)
     assert one.recipient == to.lower()
-    assert quarantine.release([one], by=BY).refused == []
+    assert decisions.release([one], by=BY).refused == []
     assert mail.arrives(subject, LEA, PASSWORD)
 
 
@@ -91,7 +91,7 @@ def test_two_release_the_same_at_the_same_moment(mail, private):
     def release(_who):
         connections["default"] = private.database.copy()
         try:
-            return quarantine.release([lea], by=BY)
+            return decisions.release([lea], by=BY)
         finally:
             connections.close_all()
 
@@ -116,14 +116,14 @@ def test_virus_is_released_when_somebody_says_so(mail):
     (one,) = held_for(MAX, subject)
     assert one.is_virus
     assert not one.may_release
-    assert quarantine.release([one], by=BY).refused == []
+    assert decisions.release([one], by=BY).refused == []
     assert mail.arrives(subject, MAX, PASSWORD)
 
 
 def test_wrong_secret_is_told_in_words(mail):
     subject = keep(mail, spam(), MAX)
     Msg.objects.filter(subject=subject).update(secret_id="anotherone12")
-    outcome = quarantine.release(held_for(MAX, subject), by=BY)
+    outcome = decisions.release(held_for(MAX, subject), by=BY)
     assert outcome.done == []
     assert "secret_id" in outcome.refused[0].lower()
     assert len(held_for(MAX, subject)) == 1
@@ -136,8 +136,8 @@ def test_allowed_sender_comes_through(mail):
         send(mail, first, LEA, sender=sender, client=client)
     assert eventually(lambda: kept(first["Subject"]) is not None)
     found = held_for(LEA, first["Subject"])
-    quarantine.release(found, by=BY)
-    assert quarantine.allow_senders(found, box(LEA), by=BY) == ({sender}, [])
+    decisions.release(found, by=BY)
+    assert decisions.allow_senders(found, box(LEA), by=BY) == ({sender}, [])
     _code, subject = send(mail, spam(sender=sender), LEA, sender=sender)
     assert mail.arrives(subject, LEA, PASSWORD)
 

@@ -13,7 +13,7 @@ from accounts.models import Mailbox
 from domains.models import Alias, Domain
 from mailpanel.daemons.clamav import test_file as eicar
 from mailpanel.daemons.maillog import is_queue_id
-from mailpanel.server import path, quarantine, trace
+from mailpanel.server import decisions, path, quarantine, trace
 from mailpanel.server.follower import Follower
 from mailpanel.server.models import Message, Position, Sight, Traffic
 from mailpanel.server.models.trace import State
@@ -184,7 +184,7 @@ def test_released_from_the_quarantine(mail, people, follow):
         (one,) = (
             held for held in quarantine.of_message(anna, told.row.quarantine) if held.recipient == recipient
         )
-        assert quarantine.release([one], by=audit.By(anna.email)).refused == []
+        assert decisions.release([one], by=audit.By(anna.email)).refused == []
 
         def gone_on(number=number):
             told = became(follow, of, State.QUARANTINED)

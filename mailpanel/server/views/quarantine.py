@@ -12,7 +12,7 @@ from django.views.decorators.http import require_POST, require_safe
 from accounts.access import OutOfReach
 from accounts.views import by
 from mailpanel.forms import ReasonForm
-from mailpanel.server import quarantine
+from mailpanel.server import decisions, quarantine
 from mailpanel.server.forms.filter import QuarantineForm
 
 RELEASE, ALLOW, DELETE = "release", "allow", "delete"
@@ -38,11 +38,11 @@ def held_message(request, slip):
     if not one.may_read:
         raise PermissionDenied(_("This is for somebody with a role that you do not have, who can read it."))
     if one.owner != request.user:
-        quarantine.record_reading(one, by=by(request))
+        decisions.record_reading(one, by=by(request))
     context = {
         "one": one,
         "letter": quarantine.text_of(one),
-        "may_allow": quarantine.may_allow(request.user, one),
+        "may_allow": decisions.may_allow(request.user, one),
     }
     return render(request, "server/held.html", context)
 
@@ -87,14 +87,14 @@ def held_act(request):
 
 def _carry_out(request, do: str, chosen: list, reason: str) -> None:
     if do == DELETE:
-        outcome = quarantine.delete(chosen, by=by(request), reason=reason)
+        outcome = decisions.delete(chosen, by=by(request), reason=reason)
         if number := len(outcome.done):
             done = ngettext("%s message is deleted.", "%s messages are deleted.", number) % number
             messages.success(request, done)
         for sentence in outcome.refused[:5]:
             messages.warning(request, sentence)
         return
-    outcome = quarantine.release(chosen, by=by(request), reason=reason)
+    outcome = decisions.release(chosen, by=by(request), reason=reason)
     if number := len(outcome.done):
         done = (
             ngettext("%s message is on its way to the mailbox.", "%s messages are on their way.", number)
@@ -108,7 +108,7 @@ def _carry_out(request, do: str, chosen: list, reason: str) -> None:
 
 
 def _allow(request, done: list) -> None:
-    allowed, refused = quarantine.allow_senders(done, request.user, by=by(request))
+    allowed, refused = decisions.allow_senders(done, request.user, by=by(request))
     for sender in sorted(allowed)[:5]:
         messages.success(request, _("Mail from %s is not taken for spam any more.") % sender)
     for sentence in refused[:5]:
