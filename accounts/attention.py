@@ -153,7 +153,7 @@ def _no_room(actor: Mailbox) -> Concern | None:
     domains = access.domains(actor).filter(
         Q(mailbox_count__gte=F("max_mailboxes"))
         | Q(alias_count__gte=F("max_aliases"))
-        | Q(quota_given__gte=F("quota_pool") * 95 / 100),
+        | Q(quota_given__gte=F("quota_pool") / 100.0 * 95),
         alias_of=None,
     )
     names = list(domains.order_by("name")[: MOST + 1])

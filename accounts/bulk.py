@@ -16,7 +16,7 @@ from django.utils.translation import gettext as _
 from accounts import access, audit, lifecycle
 from accounts.models import Mailbox, MailboxUsage
 from domains import addresses
-from domains.models import Alias, Domain
+from domains.models import Alias, Domain, SumOfSizes
 from mailpanel.daemons import dovecot
 from mailpanel.deadlocks import retried_on_deadlock
 from mailpanel.server import retention
@@ -84,14 +84,14 @@ def consequences(actor: Mailbox, chosen: QuerySet[Mailbox], change: Change) -> C
     may = access.changeable(actor).filter(pk__in=chosen.order_by().values("pk"))
     own = may.filter(pk=actor.pk).exclude(change.already).count() if change.locks_out else 0
     counts = rows.aggregate(
-        count=Count("pk"), domains=Count("domain", distinct=True), quota=Sum("quota", default=0)
+        count=Count("pk"), domains=Count("domain", distinct=True), quota=SumOfSizes("quota", default=0)
     )
     seen, allowed = chosen.count(), may.count()
     held = {}
     if change.deletes:
         emails = rows.values("email")
         held = MailboxUsage.objects.filter(mailbox__in=emails).aggregate(
-            bytes=Sum("bytes", default=0), messages=Sum("messages", default=0)
+            bytes=SumOfSizes("bytes", default=0), messages=Sum("messages", default=0)
         ) | {"losing": Alias.objects.filter(destination__in=emails).count()}
     return Consequences(
         **counts,

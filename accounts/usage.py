@@ -11,10 +11,10 @@ from datetime import UTC, datetime
 from math import ceil
 
 from django.db import connection, transaction
-from django.db.models import Max, Min, OuterRef, QuerySet, Subquery, Sum
+from django.db.models import Max, Min, OuterRef, QuerySet, Subquery
 
 from accounts.models import LastLogin, Mailbox, MailboxUsage
-from domains.models import Domain
+from domains.models import Domain, SumOfSizes
 from mailpanel.sqlite.base import dovecot_file
 
 AT_ONCE = 5000
@@ -49,7 +49,10 @@ def refresh_domains(tenth: int | None = None) -> None:
         tenth = None
     step = 1 if tenth is None else 10
     for name in Domain.objects.order_by("name").values_list("name", flat=True)[tenth::step]:
-        used = MailboxUsage.objects.filter(mailbox__domain=name).aggregate(sum=Sum("bytes", default=0))["sum"]
+        used = MailboxUsage.objects.filter(mailbox__domain=name).aggregate(
+            sum=SumOfSizes("bytes", default=0)
+        )["sum"]
+        used = min(used, 2**63 - 1)
         Domain.objects.filter(name=name).exclude(quota_used=used).update(quota_used=used)
 
 

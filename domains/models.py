@@ -99,6 +99,13 @@ class SizeField(models.BigIntegerField):
         return models.Field.formfield(self, **{"form_class": quota.SizeInput, **kwargs})
 
 
+class SumOfSizes(models.Sum):
+    """For people to read. SQLite counts it in floating point, since a sum beyond 64 bits is an error there."""
+
+    def as_sqlite(self, compiler, connection, **extra):
+        return self.as_sql(compiler, connection, function="TOTAL", **extra)
+
+
 class DomainQuerySet(models.QuerySet):
     def reserve(
         self,

@@ -11,6 +11,7 @@ from accounts import access, attention, lifecycle, passwords
 from accounts.forms.own import PasswordForm
 from accounts.views import by, tell
 from accounts.views.mailboxes import card
+from domains.models import SumOfSizes
 from mailpanel.paging import newest, page
 from mailpanel.server import traffic
 
@@ -26,7 +27,7 @@ def home(request):
         "totals": access.domains(request.user).aggregate(
             domains=Count("name"),
             mailboxes=Sum("mailbox_count", default=0),
-            used=Sum("quota_used", default=0),
+            used=SumOfSizes("quota_used", default=0),
         ),
         "concerns": attention.concerns(request.user),
         "today": traffic.today() if access.rights(request.user).server else None,

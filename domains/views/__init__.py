@@ -3,7 +3,7 @@ from uuid import uuid4
 
 from django.contrib import messages
 from django.core.exceptions import ValidationError
-from django.db.models import Q, Sum
+from django.db.models import Q
 from django.shortcuts import redirect, render
 from django.utils import timezone
 from django.utils.translation import gettext as _
@@ -19,7 +19,7 @@ from accounts.views.lists import MOST_DOMAINS, Listing
 from domains import addresses, lifecycle, routing
 from domains.forms import AliasForm, Destinations, DomainForm, NewAliasForm, NewDomainForm
 from domains.lifecycle import Destination
-from domains.models import Alias, Domain
+from domains.models import Alias, Domain, SumOfSizes
 from mailpanel.forms import ReasonForm, TypedNameForm
 from mailpanel.paging import page
 
@@ -107,9 +107,9 @@ def domain_delete(request, name):
         "form": form,
         "domain": found,
         "mirrors": found.mirrors.all(),
-        "bytes": MailboxUsage.objects.filter(mailbox__in=emails).aggregate(sum=Sum("bytes", default=0))[
-            "sum"
-        ],
+        "bytes": MailboxUsage.objects.filter(mailbox__in=emails).aggregate(
+            sum=SumOfSizes("bytes", default=0)
+        )["sum"],
         "elsewhere": Alias.objects.filter(destination__in=emails).exclude(domain=found.name).count(),
         "roles": found.roles.count(),
         "keys": found.dkim_keys.count(),
