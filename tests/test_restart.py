@@ -77,6 +77,7 @@ def under_load(process, do) -> Counter:
         thread.start()
     try:
         do()
+        wait(lambda: len(got) > 20)  # and those after it
     finally:
         over.set()
         for thread in threads:
@@ -104,7 +105,6 @@ def test_started_anew_nobody_is_turned_away(panel):
 
     got = under_load(panel, reload)
     assert set(got) == {200}
-    assert got[200] > 10
 
 
 def test_killed_it_costs_what_it_was_doing(panel):
@@ -118,5 +118,4 @@ def test_killed_it_costs_what_it_was_doing(panel):
     got = under_load(panel, kill)
     lost = sum(number for answer, number in got.items() if answer != 200)
     assert lost <= 3 * 4, got  # each of the four people once, each time
-    assert got[200] > 10
     assert ask(panel.port) == 200
