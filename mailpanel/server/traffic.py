@@ -118,7 +118,8 @@ class Chart:
 
 
 def chart(domain: str, period: Period, since: datetime | None = None) -> Chart:
-    """One statement; `since` is when the domain was made, if what a former one of its name had is not to be told. Places are told apart by Unix time: an hour that a clock goes through twice is two."""
+    """One statement; `since` is when the domain was made, if what a former one of its name had is not to be told. Places
+    are told apart by Unix time: an hour that a clock goes through twice is two."""
     places = _places(period)
     begin = max(places[0], since or places[0])
     sums: dict[float, dict] = defaultdict(lambda: dict.fromkeys(KINDS, 0))

@@ -13,6 +13,8 @@ from tests.stack.mail import Line, eventually
 from tests.stack.next_hop import NextHop
 from tests.stack.private import quick_hash
 
+pytestmark = pytest.mark.once
+
 PASSWORD = "seven quiet herons"
 FORGED = "forged@victim.example"
 ADDRESS = "127.0.3.30"

@@ -13,6 +13,8 @@ from domains.models import Domain
 from tests.stack.mail import Line, eventually
 from tests.stack.private import quick_hash
 
+pytestmark = pytest.mark.once
+
 PASSWORD = "seven quiet herons"
 USER = "user@doors.test"
 # What a client says before TLS begins, and the answer; the first one is the greeting.

@@ -12,6 +12,8 @@ from domains.models import Domain
 from tests.stack.mail import eventually
 from tests.stack.private import quick_hash
 
+pytestmark = pytest.mark.once
+
 PASSWORD = "seven quiet herons"
 EMAIL = "fay@disk.test"
 

@@ -19,6 +19,8 @@ from mailpanel.daemons.clamav import test_file as eicar
 from tests.stack.mail import Line, eventually
 from tests.stack.private import quick_hash
 
+pytestmark = pytest.mark.once
+
 PASSWORD = "seven quiet herons"
 ANNA, BEN = "anna@wrapped.test", "ben@wrapped.test"
 MIXED = 'MIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary="b0"\r\n'
