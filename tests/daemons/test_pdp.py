@@ -31,7 +31,8 @@ def released(settings):
 def test_release(released):
     heard = released("250 2.0.0 Ok", "hwyGD9HFkQ_X", "zZ8-yaGy6RNC", ["a@b.test", "c+d@b.test"])
     assert heard.decode().split("\r\n") == [
-        "request=release", "mail_id=hwyGD9HFkQ_X", "secret_id=zZ8-yaGy6RNC", "quar_type=Q", "recipient=<a@b.test>",
+        "request=release", "mail_id=hwyGD9HFkQ_X", "secret_id=zZ8-yaGy6RNC", "quar_type=Q",
+        "queue_id=quarantine%3AhwyGD9HFkQ_X", "client_address=127.0.0.1", "recipient=<a@b.test>",
         "recipient=<c+d@b.test>", "", "",
     ]  # fmt: skip
     for refusal in ("450 4.5.0 Failure: secret_id does not match", "550 no", "2500", ""):

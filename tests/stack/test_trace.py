@@ -225,6 +225,7 @@ def test_what_comes_in_comes_out_while_the_log_is_rotated(mail, private, people,
     try:
         for number in range(3):
             eventually(done.is_set, 0.7)
+            assert eventually(log.exists)  # Postfix makes it anew with its next line
             log.rename(log.with_name(f"postfix.log.{number}"))
             subprocess.run(
                 ["postfix", "-c", private.etc / "postfix", "reload"], check=True, capture_output=True
