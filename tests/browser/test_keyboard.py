@@ -262,7 +262,8 @@ def test_undo_a_deletion(visit):
 
 
 def test_change_the_password(visit):
-    page = visit("new@b.example", "/").page
+    """Of somebody who is in no other test: all other sessions end with it."""
+    page = visit("all@full.example", "/").page
     tab_to(page, "Password Never changed")
     press_enter(page)
     type_into(page, "Current password", "wrong")

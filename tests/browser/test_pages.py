@@ -61,6 +61,7 @@ def test_page(windows, request, shown):
         sent = [request for request in seen.requests if request.is_navigation_request()]
         answer = [request for request in sent if not request.redirected_to][-1].response()
     assert answer.status == shown.status
+    assert not shown.who or "/sign-in/" not in answer.url
     assert_accessible(page, LOOKS if first_of_its_route(shown) else LOOKS[:2])
     assert sideways(page, 320) == []
     page.evaluate("document.documentElement.style.fontSize = '200%'")

@@ -236,6 +236,7 @@ BOMBS = {
 def test_bomb(mail, private, name):
     """It is answered, and goes somewhere, while others' mail is taken."""
     head, body = BOMBS[name]()
+    before = len(private.log("amavis"))
     begin, over, others = time.monotonic(), threading.Event(), []
 
     def meanwhile():
@@ -255,7 +256,7 @@ def test_bomb(mail, private, name):
     assert mail.settled()
     if said[:3] == b"250":
         assert mail.arrives(f"bomb {name}", ANNA, PASSWORD)
-    assert not re.search(r"TROUBLE|child_timeout", private.log("amavis"))
+    assert not re.search(r"TROUBLE|child_timeout", private.log("amavis")[before:])
 
 
 def test_a_million_recipients(mail):
