@@ -1,6 +1,7 @@
 """A private copy of the daemons for the tests, driven by the same commands that people use."""
 
 import base64
+import contextlib
 import hashlib
 import json
 import os
@@ -12,7 +13,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 
@@ -25,6 +25,8 @@ from tests.environment import ON_MARIADB
 
 ROOT = Path(settings.BASE_DIR)
 NAMES = tuple(settings.MAILPANEL_PORTS)
+BLOCK = 50
+_claims: list[socket.socket] = []
 # With each character that may be in one (render.py): all the daemons' languages take it for nothing but itself.
 PASSWORDS = {daemon: f"{secrets.token_hex(8)}/[].:@+=,~-_" for daemon in ("postfix", "dovecot", "amavis")}
 
@@ -37,14 +39,21 @@ def quick_hash(password: str) -> str:
 
 
 def free_ports() -> dict[str, int]:
-    """Below those that the kernel gives to outgoing connections."""
-    found = []
-    while len(found) < len(NAMES):
-        port = random.randrange(12000, 32000)
-        with socket.socket() as door:
-            if port not in found and door.connect_ex(("127.0.0.1", port)):
-                found.append(port)
-    return dict(zip(NAMES, found, strict=True))
+    """Below those that the kernel gives to outgoing connections, from a block that no other run takes meanwhile."""
+    while True:
+        first = random.randrange(12000, 32000, BLOCK)
+        claim = socket.socket(socket.AF_UNIX)
+        with contextlib.suppress(OSError):  # another has it
+            claim.bind(f"\0mailpanel-tests-{first}")
+            _claims.append(claim)  # until this process ends
+            found = list(filter(_is_free, range(first, first + BLOCK)))
+            if len(found) >= len(NAMES):
+                return dict(zip(NAMES, found, strict=False))
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as door:
+        return door.connect_ex(("127.0.0.1", port)) != 0
 
 
 class Private:
@@ -151,7 +160,7 @@ class Private:
         with self.orm():
             call_command("migrate", verbosity=0, skip_checks=True)
 
-    @contextmanager
+    @contextlib.contextmanager
     def orm(self):
         """The models work on this copy's database, and really commit."""
         before = connections["default"]
