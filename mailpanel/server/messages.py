@@ -8,7 +8,7 @@ from django.conf import settings
 
 from accounts.models import Mailbox
 from domains.models import Domain
-from mailpanel.daemons.maillog import Event, Line
+from mailpanel.daemons.maillog import QUARANTINE, Event, Line
 from mailpanel.server.models import Key, Message, Recipient
 from mailpanel.server.models.trace import NAME, State
 
@@ -197,6 +197,10 @@ def _is_here(address: str) -> bool:
 
 
 def _began(mail: Mail, event: Event) -> None:
+    if any(
+        name.startswith(QUARANTINE) for name in event.others
+    ):  # from the panel; where it came from is known
+        return
     row = mail.row
     row.login = row.login or event.login[:NAME]
     if not row.client or (_is_here(row.address) and not row.login):

@@ -278,6 +278,7 @@ def test_released_from_the_quarantine(world):
         "QUARANTINED", "s@x.example",
         [("user1@a.example", "info@a.example", "DELIVERED"), ("user1@b.example", "", "QUARANTINED")],
     )  # fmt: skip
+    assert set(Message.objects.values_list("client", "address")) == {("", "192.0.2.1")}
     assert counted("a.example") == {"received": 1, "delivered": 1, "refused": 1, "spam": 1, "virus": 1}
     assert dict(Sight.objects.filter(scope="a.example", address="").values_list("message__quarantine", "state")) == {
         "mail01234-03": State.DELIVERED, "mail01234-04": State.REFUSED,
