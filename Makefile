@@ -19,7 +19,7 @@ test: $(BIN)/.tests ## everything, on SQLite and on MariaDB; installs what it ne
 	@$(MAKE) --no-print-directory --jobs=4 --keep-going --output-sync=target $(SUITES:%=test-%)
 
 # Beside each other, and first those that mostly wait: for daemons, and for a browser.
-SUITES = sqlite-stack mariadb-stack sqlite-browser sqlite-rest sqlite-once mariadb-rest mariadb-browser
+SUITES = sqlite-stack mariadb-stack sqlite-browser sqlite-rest mariadb-rest sqlite-once mariadb-browser
 browser = tests/browser
 stack = tests/stack -m "not once"
 once = tests/stack -m once
