@@ -197,9 +197,8 @@ def _is_here(address: str) -> bool:
 
 
 def _began(mail: Mail, event: Event) -> None:
-    if any(
-        name.startswith(QUARANTINE) for name in event.others
-    ):  # from the panel; where it came from is known
+    # released by the panel: where it came from is known
+    if any(name.startswith(QUARANTINE) for name in event.others):
         return
     row = mail.row
     row.login = row.login or event.login[:NAME]
